@@ -1,0 +1,67 @@
+/**
+ * What the file server serves: a tree of folders and files. A plain folder on disk is one, an ISO is one, and the
+ * southbound URL space is one made of both. Every file is a list of byte extents of an open file descriptor, so one
+ * piece of code sends them all.
+ */
+
+/** A run of bytes of the open file, or, where `offset` is `HOLE`, a run of zeros that is stored nowhere. In bytes. */
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The `offset` of an extent that reads as zeros. */
+export const HOLE = -1;
+
+/** A file that is open for reading until `close()`. Size, bytes and tag all belong to the one open descriptor. */
+export interface OpenFile {
+  readonly descriptor: number;
+  readonly extents: readonly Extent[];
+  /** Bytes: the sum of the extents. */
+  readonly size: number;
+  /** Undefined when nothing sensible is recorded. */
+  readonly modified: Date | undefined;
+  /** A strong validator without its quotes (RFC 9110 8.8.3): other bytes have another tag. */
+  readonly tag: string;
+  /** Gives the descriptor back. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** One line of a listing. A link has the type of what it leads to, or `link` when it leads nowhere. */
+export interface Entry {
+  readonly name: string;
+  readonly type: 'file' | 'folder' | 'link';
+  /** Bytes; 0 for a folder. */
+  readonly size: number;
+  readonly modified: Date | undefined;
+  /** Where a symbolic link points, as it is stored. */
+  readonly link?: string;
+}
+
+export interface FileNode {
+  readonly type: 'file';
+  readonly file: OpenFile;
+}
+
+export interface FolderNode {
+  readonly type: 'folder';
+  readonly modified: Date | undefined;
+  /** In no particular order. */
+  list(): Promise<Entry[]>;
+}
+
+/** A file comes open: whoever receives it closes it. */
+export type Node = FileNode | FolderNode;
+
+/** How a name is compared with the names of a folder. */
+export type Match = 'exact' | 'any-case';
+
+export interface Tree {
+  /**
+   * Finds what a path leads to; links are followed inside the tree and never out of it.
+   * @param path decoded segments, none of them empty, `.` or `..`; `[]` is the root
+   * @param match `any-case`: in each segment an exact match first, then one that differs only by case
+   * @returns undefined when there is nothing at that path
+   */
+  lookup(path: readonly string[], match: Match): Promise<Node | undefined>;
+}
