@@ -1,0 +1,160 @@
+import {
+  allRouters,
+  checkEndpoints,
+  diskPath,
+  diskPaths,
+  endpoints,
+  membersOf,
+  port,
+  Problems,
+  refuse,
+  refuseUnknown,
+  urlPath,
+  wholeNumber,
+} from './config-keys.js';
+import type { Endpoint, Reader, Router } from './config-keys.js';
+import { messageOf, ServiceError } from './errors.js';
+
+export type { Endpoint, Router } from './config-keys.js';
+
+/** Every setting of the service, checked. Paths are absolute, times in milliseconds. */
+export interface Config {
+  readonly httpEndpoints: readonly Endpoint[];
+  /** The folder that the file server serves. */
+  readonly httpFileServiceRootDir: string;
+  /** The URL path below which it does; begins and ends with a slash. */
+  readonly httpFileServiceApiRoot: string;
+  readonly isoDir: string;
+  readonly microkernelDir: string;
+  readonly inventoryFile: string;
+  /** How long a connection may be idle. */
+  readonly httpTimeout: number;
+  /** 0 (everything) to 5 (nothing). */
+  readonly minLogLevel: number;
+  /** How long a request below an image that is being prepared waits for it. */
+  readonly southboundWait: number;
+  /** The folders that `isolocal` may take a file from; undefined for any, none for an empty list. */
+  readonly isoLocalDirs: readonly string[] | undefined;
+  /** How long requests in flight may go on when the service stops. */
+  readonly stopTimeout: number;
+}
+
+const defaultEndpoints = [
+  { address: '0.0.0.0', port: 7070, routers: 'northbound' },
+  { address: '0.0.0.0', port: 9090, routers: 'southbound' },
+];
+
+// These are no single values: their variables hold JSON.
+const listKeys = ['httpEndpoints', 'isoLocalDirs'];
+
+// A longer timer of Node's fires at once.
+const maxTimer = 2 ** 31 - 1;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A value as somebody wrote it, and what to call it when it is wrong. */
+interface Written {
+  readonly value: unknown;
+  readonly at: string;
+}
+
+function parseJson(text: string, at: string): unknown {
+  try {
+    return JSON.parse(text.replace(/^\ufeff/, ''));
+  } catch (error) {
+    throw new ServiceError('BAD_REQUEST', `${at}: not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function parseFile(text: string | undefined, fileName: string): Map<string, unknown> {
+  const value = text === undefined ? {} : parseJson(text, fileName);
+  return membersOf(value) ?? refuse(fileName, value, 'a JSON object');
+}
+
+function variableOf(key: string): string {
+  return `IMAGE_SERVICE_${key.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+}
+
+/** The setting of one key: from the environment, else from the file, else undefined. */
+function find(
+  key: string,
+  file: Map<string, unknown>,
+  environment: Environment,
+  fileName: string,
+): Written | undefined {
+  const variable = variableOf(key);
+  const text = environment[variable];
+  if (text !== undefined) {
+    return { value: listKeys.includes(key) ? parseJson(text, variable) : text, at: variable };
+  }
+  return file.has(key) ? { value: file.get(key), at: `${fileName}: ${key}` } : undefined;
+}
+
+/** Sets the port of the one endpoint that has this router and no other, when the environment says so. */
+function overridePort(list: readonly Endpoint[], router: Router, environment: Environment): readonly Endpoint[] {
+  const variable = variableOf(`${router}Port`);
+  const text = environment[variable];
+  // Kubernetes injects such a URL for a service that is named image-service-northbound.
+  if (text === undefined || /^(?:tcp|udp|sctp):\/\//.test(text)) return list;
+  const isOwn = (endpoint: Endpoint) => endpoint.routers.length === 1 && endpoint.routers[0] === router;
+  const count = list.filter(isOwn).length;
+  if (count !== 1) {
+    return refuse(variable, text, `left out: ${count} endpoints have the router "${router}" alone, and it sets one`);
+  }
+  const number = port(text, variable, '');
+  return list.map((endpoint) => (isOwn(endpoint) ? { ...endpoint, port: number } : endpoint));
+}
+
+type Key = <T>(name: string, preset: unknown, reader: Reader<T>) => T;
+
+/** A row for each key: its name, its default as one would write it, and the reader that knows what is allowed. */
+function readKeys(key: Key): Config {
+  return {
+    httpEndpoints: key('httpEndpoints', defaultEndpoints, endpoints),
+    httpFileServiceRootDir: key('httpFileServiceRootDir', './static', diskPath),
+    httpFileServiceApiRoot: key('httpFileServiceApiRoot', '/', urlPath),
+    isoDir: key('isoDir', './static/iso', diskPath),
+    microkernelDir: key('microkernelDir', './static/common', diskPath),
+    inventoryFile: key('inventoryFile', './inventory.json', diskPath),
+    httpTimeout: key('httpTimeout', 86_400_000, wholeNumber(1, maxTimer, 'milliseconds')),
+    minLogLevel: key('minLogLevel', 0, wholeNumber(0, 5, 'a level')),
+    southboundWait: key('southboundWait', 60_000, wholeNumber(0, maxTimer, 'milliseconds')),
+    isoLocalDirs: key('isoLocalDirs', null, diskPaths),
+    stopTimeout: key('stopTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
+  };
+}
+
+/**
+ * Reads the configuration: the environment over the file over the defaults.
+ *
+ * Variables that begin with IMAGE_SERVICE_ and are not ours are ignored on purpose: Kubernetes injects
+ * IMAGE_SERVICE_PORT=tcp://… and more of the kind into every container beside a service of this name.
+ * @param text the file's, undefined when there is none
+ * @param root absolute path where relative paths begin
+ * @param fileName what the messages call the file
+ * @throws ServiceError BAD_REQUEST: everything that is wrong, a line each, with the key or variable, the value and what
+ * is allowed
+ */
+export function readConfig(text: string | undefined, root: string, environment: Environment, fileName: string): Config {
+  const problems = new Problems();
+  const file = problems.attempt(() => parseFile(text, fileName), new Map<string, unknown>());
+  const known: string[] = [];
+  const config = readKeys((name, preset, reader) => {
+    known.push(name);
+    const otherwise = reader(preset, name, root);
+    return problems.attempt(() => {
+      const written = find(name, file, environment, fileName);
+      return written === undefined ? otherwise : reader(written.value, written.at, root);
+    }, otherwise);
+  });
+  for (const [name, value] of file) {
+    if (!known.includes(name)) problems.attempt(() => refuseUnknown(`${fileName}: ${name}`, value, known), undefined);
+  }
+  let httpEndpoints = config.httpEndpoints;
+  for (const router of allRouters) {
+    httpEndpoints = problems.attempt(() => overridePort(httpEndpoints, router, environment), httpEndpoints);
+  }
+  problems.attempt(() => checkEndpoints(httpEndpoints, 'httpEndpoints'), undefined);
+  problems.raise();
+  return { ...config, httpEndpoints };
+}

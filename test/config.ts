@@ -1,0 +1,326 @@
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import { type Config, type Environment, readConfig } from '../lib/config.js';
+import { ServiceError } from '../lib/errors.js';
+
+const defaults: Config = {
+  httpEndpoints: [
+    { address: '0.0.0.0', port: 7070, routers: ['northbound'] },
+    { address: '0.0.0.0', port: 9090, routers: ['southbound'] },
+  ],
+  httpFileServiceRootDir: '/srv/static',
+  httpFileServiceApiRoot: '/',
+  isoDir: '/srv/static/iso',
+  microkernelDir: '/srv/static/common',
+  inventoryFile: '/srv/inventory.json',
+  httpTimeout: 86_400_000,
+  minLogLevel: 0,
+  southboundWait: 60_000,
+  isoLocalDirs: undefined,
+  stopTimeout: 10_000,
+};
+
+function read(values: unknown, environment: Environment = {}): Config {
+  return readConfig(JSON.stringify(values), '/srv', environment, 'config.json');
+}
+
+/** What the operator is told, line by line. */
+function problems(text: string | undefined, environment: Environment = {}): string[] {
+  try {
+    readConfig(text, '/srv', environment, 'config.json');
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'BAD_REQUEST') return error.message.split('\n');
+    throw error;
+  }
+  return [];
+}
+
+function problem(values: unknown, environment: Environment = {}): string {
+  const [first = 'accepted', ...more] = problems(JSON.stringify(values), environment);
+  return more.length === 0 ? first : `${more.length + 1} problems`;
+}
+
+const north = { address: '0.0.0.0', port: 7070, routers: 'northbound' };
+const south = { address: '0.0.0.0', port: 9090, routers: 'southbound' };
+
+t.test('without a file or with an empty one, the documented defaults hold', (t) => {
+  t.same(readConfig(undefined, '/srv', {}, 'config.json'), defaults);
+  t.same(read({}), defaults);
+  t.end();
+});
+
+t.test('the file that comes with the service says the defaults, and a quieter log', async (t) => {
+  const text = await readFile(new URL('../../etc/config.json', import.meta.url), 'utf8');
+  t.same(readConfig(text, '/srv', {}, 'config.json'), { ...defaults, minLogLevel: 1 });
+});
+
+t.test('a documented configuration loads, with its digits in a string', (t) => {
+  const config = read({
+    httpEndpoints: [
+      { address: '127.0.0.1', port: '8070', routers: ['northbound', 'southbound'] },
+      { address: '::1', port: 0, routers: ['southbound'] },
+      { address: 'images.example.com', port: 65535, routers: 'southbound' },
+    ],
+    httpFileServiceRootDir: './files',
+    httpFileServiceApiRoot: '/files/v1.0',
+    isoDir: '/isos',
+    microkernelDir: '../kernels',
+    inventoryFile: 'state/inventory.json',
+    httpTimeout: '3600000',
+    minLogLevel: '5',
+    southboundWait: 0,
+    isoLocalDirs: ['/mnt/a', 'b/'],
+    stopTimeout: 0,
+  });
+  t.same(config, {
+    httpEndpoints: [
+      { address: '127.0.0.1', port: 8070, routers: ['northbound', 'southbound'] },
+      { address: '::1', port: 0, routers: ['southbound'] },
+      { address: 'images.example.com', port: 65535, routers: ['southbound'] },
+    ],
+    httpFileServiceRootDir: '/srv/files',
+    httpFileServiceApiRoot: '/files/v1.0/',
+    isoDir: '/isos',
+    microkernelDir: '/kernels',
+    inventoryFile: '/srv/state/inventory.json',
+    httpTimeout: 3_600_000,
+    minLogLevel: 5,
+    southboundWait: 0,
+    isoLocalDirs: ['/mnt/a', '/srv/b'],
+    stopTimeout: 0,
+  });
+  t.end();
+});
+
+t.test('isoLocalDirs: null is any folder, an empty list is none', (t) => {
+  t.equal(read({ isoLocalDirs: null }).isoLocalDirs, undefined);
+  t.same(read({ isoLocalDirs: [] }).isoLocalDirs, []);
+  t.end();
+});
+
+t.test('a file that starts with a byte order mark loads', (t) => {
+  t.equal(readConfig('\ufeff{"minLogLevel": 2}', '/srv', {}, 'config.json').minLogLevel, 2);
+  t.end();
+});
+
+t.test('a file that is no JSON object is refused', (t) => {
+  for (const text of ['', '{', '{"minLogLevel": }', "{'minLogLevel': 1}"]) {
+    t.match(problems(text), [/^config\.json: not JSON: ./], text);
+  }
+  for (const text of ['[]', 'null', '1', '"a"']) {
+    t.same(problems(text), [`config.json: ${text} is not allowed; it must be a JSON object`]);
+  }
+  t.end();
+});
+
+t.test('an unknown key is named, with its value and the keys that there are', (t) => {
+  t.match(
+    problem({ isoDirr: '/a' }),
+    /^config\.json: isoDirr: unknown key, with the value "\/a"; the keys are httpEndpoints, .*isoDir, .*stopTimeout$/,
+  );
+  for (const key of ['ISODir', 'constructor', 'toString', '']) {
+    t.match(problem({ [key]: 1 }), new RegExp(`^config\\.json: ${key}: unknown`), key);
+  }
+  t.match(problems('{"__proto__": {"isoDir": "/a"}}'), [/^config\.json: __proto__: unknown/]);
+  t.end();
+});
+
+t.test('a value of the wrong type or out of range is named, with what is allowed', (t) => {
+  const isPath = 'a path, absolute or relative to the root folder of the service';
+  const isTime = (least: number) => `milliseconds from ${least} to 2147483647, a number or a string of digits`;
+  const cases: [key: keyof Config, values: unknown[], allowed: string][] = [
+    ['httpFileServiceRootDir', ['', 1, null, {}, 'a\0b'], isPath],
+    ['isoDir', ['', 1, null, ['a']], isPath],
+    ['microkernelDir', ['', false], isPath],
+    ['inventoryFile', ['', 0], isPath],
+    [
+      'httpTimeout',
+      [0, -1, 1.5, '', ' 1', '1s', '-1', '1e3', '0x10', null, true, [1], 2 ** 31, '9'.repeat(40)],
+      isTime(1),
+    ],
+    ['southboundWait', [-1, 'soon', 2 ** 31], isTime(0)],
+    ['stopTimeout', [-1, 'soon', 2 ** 31], isTime(0)],
+    ['minLogLevel', [-1, 6, '6', 'debug', 0.5], 'a level from 0 to 5, a number or a string of digits'],
+    ['isoLocalDirs', ['/a', 1, {}], 'a list of paths, or null for any'],
+    [
+      'httpFileServiceApiRoot',
+      ['', 'files', '//', '/a//b', '/..', '/a/./b', '/a b', '/a?b', '/%61', 1, null],
+      'a URL path: / or /name, of letters, digits and - . _ ~',
+    ],
+    ['httpEndpoints', [[], {}, 'northbound', 1, null], 'a list of at least one endpoint'],
+  ];
+  for (const [key, values, allowed] of cases) {
+    for (const value of values) {
+      const expected = `config.json: ${key}: ${JSON.stringify(value)} is not allowed; it must be ${allowed}`;
+      t.equal(problem({ [key]: value }), expected, `${key} ${JSON.stringify(value)}`);
+    }
+  }
+  t.match(
+    problem({ isoLocalDirs: ['/a', 2] }),
+    /^config\.json: isoLocalDirs\[1\]: 2 is not allowed; it must be a path/,
+  );
+  t.end();
+});
+
+t.test('a mistake in an endpoint is named with its place', (t) => {
+  const cases: [change: object, expected: RegExp][] = [
+    [{ port: 65536 }, /\[0\]\.port: 65536 is not allowed; it must be a port from 0 to 65535/],
+    [{ port: -1 }, /\[0\]\.port: -1/],
+    [{ port: 'http' }, /\[0\]\.port: "http"/],
+    [{ port: undefined }, /\[0\]\.port: nothing is not allowed/],
+    [{ address: undefined }, /\[0\]\.address: nothing .* must be an IP address or a host name/],
+    [{ address: '' }, /\[0\]\.address: ""/],
+    [{ address: '10.0.0.256' }, /\[0\]\.address: "10\.0\.0\.256"/],
+    [{ address: 'http://a' }, /\[0\]\.address: /],
+    [{ address: 'a b' }, /\[0\]\.address: /],
+    [{ address: 1 }, /\[0\]\.address: 1 /],
+    [{ routers: undefined }, /\[0\]\.routers: nothing .* must be "northbound", "southbound" or a list of both/],
+    [{ routers: 'eastbound' }, /\[0\]\.routers: "eastbound"/],
+    [{ routers: [] }, /\[0\]\.routers: \[\]/],
+    [{ routers: ['northbound', 'x'] }, /\[0\]\.routers: \["northbound","x"\]/],
+    [{ routers: ['northbound', 'northbound'] }, /\[0\]\.routers: /],
+    [{ routers: { northbound: true } }, /\[0\]\.routers: /],
+    [{ tls: true }, /\[0\]\.tls: unknown key, with the value true; the keys are address, port, routers$/],
+  ];
+  for (const [change, expected] of cases) {
+    t.match(problem({ httpEndpoints: [{ ...north, ...change }, south] }), expected, JSON.stringify(change));
+  }
+  t.match(problem({ httpEndpoints: [north, south, 'x'] }), /httpEndpoints\[2\]: "x" .* an object with address, port/);
+  t.end();
+});
+
+t.test('both routers have to be served, and no two endpoints at one address and port', (t) => {
+  t.match(problem({ httpEndpoints: [north] }), /^httpEndpoints: .* has the router "southbound"$/);
+  t.match(problem({ httpEndpoints: [south] }), /^httpEndpoints: .* has the router "northbound"$/);
+  t.match(
+    problem({ httpEndpoints: [north, { ...south, port: '7070' }] }),
+    /^httpEndpoints: "0\.0\.0\.0 port 7070" is not allowed; it must be used by one endpoint only$/,
+  );
+  const localhost = { ...north, address: 'localhost' };
+  t.match(
+    problem({ httpEndpoints: [localhost, { ...south, address: 'LOCALHOST', port: 7070 }] }),
+    /localhost port 7070/,
+  );
+  const anyPort = [
+    { ...north, port: 0 },
+    { ...south, port: 0 },
+  ];
+  t.match(read({ httpEndpoints: anyPort }).httpEndpoints, [{ port: 0 }, { port: 0 }], 'any free port, twice');
+  t.match(read({ httpEndpoints: [{ ...north, routers: ['southbound', 'northbound'] }] }), {
+    httpEndpoints: { length: 1 },
+  });
+  t.end();
+});
+
+t.test('everything that is wrong is said at once, a line each', (t) => {
+  const bad = {
+    httpEndpoints: [{ ...north, port: 'x', address: '' }, 1],
+    minLogLevel: 9,
+    isoLocalDirs: [1, 2],
+    extra: 1,
+  };
+  const lines = problems(JSON.stringify(bad), { IMAGE_SERVICE_HTTP_TIMEOUT: 'x', IMAGE_SERVICE_ISO_DIR: '' });
+  const names = lines.map((line) => line.split(': ').find((part) => part !== 'config.json'));
+  t.same(names, [
+    'httpEndpoints[0].address',
+    'httpEndpoints[0].port',
+    'httpEndpoints[1]',
+    'IMAGE_SERVICE_ISO_DIR',
+    'IMAGE_SERVICE_HTTP_TIMEOUT',
+    'minLogLevel',
+    'isoLocalDirs[0]',
+    'isoLocalDirs[1]',
+    'extra',
+  ]);
+  t.end();
+});
+
+t.test('a long value is shortened in the message', (t) => {
+  const line = problem({ minLogLevel: 'x'.repeat(5000) });
+  t.match(line, /"x{99}… is not allowed/);
+  t.ok(line.length < 250);
+  t.end();
+});
+
+t.test('every key can come from the environment, which wins over the file', (t) => {
+  const environment = {
+    IMAGE_SERVICE_HTTP_ENDPOINTS: JSON.stringify([{ address: '::', port: 80, routers: ['northbound', 'southbound'] }]),
+    IMAGE_SERVICE_HTTP_FILE_SERVICE_ROOT_DIR: 'r',
+    IMAGE_SERVICE_HTTP_FILE_SERVICE_API_ROOT: '/api/',
+    IMAGE_SERVICE_ISO_DIR: '/i',
+    IMAGE_SERVICE_MICROKERNEL_DIR: '/m',
+    IMAGE_SERVICE_INVENTORY_FILE: '/v',
+    IMAGE_SERVICE_HTTP_TIMEOUT: '1',
+    IMAGE_SERVICE_MIN_LOG_LEVEL: '2',
+    IMAGE_SERVICE_SOUTHBOUND_WAIT: '3',
+    IMAGE_SERVICE_ISO_LOCAL_DIRS: '["/l"]',
+    IMAGE_SERVICE_STOP_TIMEOUT: '4',
+  };
+  t.equal(Object.keys(environment).length, Object.keys(defaults).length);
+  t.same(read({ isoDir: '/file', httpTimeout: 9, minLogLevel: 'ignored, for it is overridden' }, environment), {
+    httpEndpoints: [{ address: '::', port: 80, routers: ['northbound', 'southbound'] }],
+    httpFileServiceRootDir: '/srv/r',
+    httpFileServiceApiRoot: '/api/',
+    isoDir: '/i',
+    microkernelDir: '/m',
+    inventoryFile: '/v',
+    httpTimeout: 1,
+    minLogLevel: 2,
+    southboundWait: 3,
+    isoLocalDirs: ['/l'],
+    stopTimeout: 4,
+  });
+  t.end();
+});
+
+t.test('a mistake in the environment names the variable', (t) => {
+  const cases: [variable: string, value: string, expected: RegExp][] = [
+    ['IMAGE_SERVICE_HTTP_TIMEOUT', '', /: "" is not allowed; it must be milliseconds/],
+    ['IMAGE_SERVICE_INVENTORY_FILE', '', /: "" is not allowed; it must be a path/],
+    ['IMAGE_SERVICE_HTTP_ENDPOINTS', '0.0.0.0:80', /: not JSON: /],
+    ['IMAGE_SERVICE_HTTP_ENDPOINTS', '[{}]', /\[0\]\.address: nothing is not allowed/],
+    ['IMAGE_SERVICE_ISO_LOCAL_DIRS', '/a:/b', /: not JSON: /],
+    ['IMAGE_SERVICE_NORTHBOUND_PORT', '80 ', /: "80 " is not allowed; it must be a port/],
+    ['IMAGE_SERVICE_SOUTHBOUND_PORT', '70000', /: "70000" is not allowed; it must be a port/],
+  ];
+  for (const [variable, value, expected] of cases) {
+    const [line = ''] = problems('{}', { [variable]: value });
+    t.ok(line.startsWith(variable), line);
+    t.match(line, expected);
+  }
+  t.end();
+});
+
+t.test('a port from the environment goes to the endpoint that has that router alone', (t) => {
+  const ports = { IMAGE_SERVICE_NORTHBOUND_PORT: '0', IMAGE_SERVICE_SOUTHBOUND_PORT: '8080' };
+  t.match(read({}, ports).httpEndpoints, [
+    { address: '0.0.0.0', port: 0, routers: ['northbound'] },
+    { address: '0.0.0.0', port: 8080, routers: ['southbound'] },
+  ]);
+  const shared = { ...north, routers: ['northbound', 'southbound'] };
+  t.match(
+    problem({ httpEndpoints: [shared] }, { IMAGE_SERVICE_NORTHBOUND_PORT: '80' }),
+    /^IMAGE_SERVICE_NORTHBOUND_PORT: "80" .* 0 endpoints have the router "northbound" alone/,
+  );
+  t.match(
+    problem({ httpEndpoints: [shared, south, { ...south, port: 1 }] }, { IMAGE_SERVICE_SOUTHBOUND_PORT: '80' }),
+    /^IMAGE_SERVICE_SOUTHBOUND_PORT: .* 2 endpoints/,
+  );
+  t.match(problem({}, { IMAGE_SERVICE_SOUTHBOUND_PORT: '7070' }), /^httpEndpoints: "0\.0\.0\.0 port 7070"/);
+  t.end();
+});
+
+t.test('what Kubernetes injects for a service of this name changes nothing', (t) => {
+  const injected = {
+    IMAGE_SERVICE_PORT: 'tcp://10.0.0.1:7070',
+    IMAGE_SERVICE_SERVICE_HOST: '10.0.0.1',
+    IMAGE_SERVICE_SERVICE_PORT: '7070',
+    IMAGE_SERVICE_PORT_7070_TCP_ADDR: '10.0.0.1',
+    IMAGE_SERVICE_NORTHBOUND_PORT: 'tcp://10.0.0.1:7070',
+    IMAGE_SERVICE_SOUTHBOUND_PORT: 'udp://10.0.0.1:9090',
+    PATH: '/bin',
+    IMAGE_SERVICE_ISO_DIR: undefined,
+  };
+  t.same(read({}, injected), defaults);
+  t.end();
+});
