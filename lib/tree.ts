@@ -34,7 +34,7 @@ export interface Entry {
   /** Bytes; 0 for a folder. */
   readonly size: number;
   readonly modified: Date | undefined;
-  /** Where a symbolic link points, as it is stored. */
+  /** Where a symbolic link points, as it is stored; left out where that would tell about the host. */
   readonly link?: string;
 }
 

@@ -1,0 +1,250 @@
+import { isUtf8 } from 'node:buffer';
+import { constants, type BigIntStats } from 'node:fs';
+import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { ServiceError, systemCode } from './errors.js';
+import type { Entry, Match, Node, OpenFile, Tree } from './tree.js';
+
+/** The folder of the service's own files, such as uploads in transit: never found and never listed, in no spelling. */
+export const privateFolder = '.image-service';
+
+/** What a folder tree serves and what it does not. Real paths are absolute and free of links. */
+export interface FolderOptions {
+  /** Whether a link may lead out of the root to this regular file. Without it no link leads out. */
+  allowedOutside?(realPath: string): boolean;
+  /** Whether this file or folder, with all below it, is the service's own: never found, never listed. */
+  hidden?(realPath: string): boolean;
+  /** The SHA-256 of exactly the bytes that these stats belong to, when it is known. */
+  digest?(realPath: string, stats: BigIntStats): string | undefined;
+}
+
+/** Something on disk that is pinned down by a descriptor: no rename or new link can make it something else. */
+interface Held {
+  readonly descriptor: number;
+  readonly stats: BigIntStats;
+  readonly realPath: string;
+}
+
+// Linux opens with this flag without the side effects of opening: a FIFO does not block, a tape does not rewind and a
+// watchdog does not start, whatever a link in an uploaded ISO points at. Node has no name for it.
+const O_PATH = 0o10000000;
+const readOnly = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+const lastHttpSecond = 253402300799n; // 9999-12-31T23:59:59Z
+
+function refusal(cause: unknown): ServiceError {
+  if (cause instanceof ServiceError) return cause;
+  const code = systemCode(cause) ?? '';
+  if (/^(EACCES|EPERM)$/.test(code)) return new ServiceError('FORBIDDEN', 'No permission to read this', { cause });
+  if (/^(EMFILE|ENFILE)$/.test(code)) return new ServiceError('UNAVAILABLE', 'Too many files are open', { cause });
+  return new ServiceError('INTERNAL', 'This cannot be read', { cause });
+}
+
+async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (/^(ENOENT|ENOTDIR|ENAMETOOLONG|ELOOP)$/.test(systemCode(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+function isPrivate(name: string): boolean {
+  return name.toLowerCase() === privateFolder;
+}
+
+// The kernel would take `a/b` apart again and Node throws on NUL: neither is the name of a file.
+function canBeFound(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name) && !isPrivate(name);
+}
+
+function throughDescriptor(descriptor: number): string {
+  return `/proc/self/fd/${descriptor}`;
+}
+
+function modifiedOf(stats: BigIntStats): Date | undefined {
+  const seconds = stats.mtimeNs / 1_000_000_000n;
+  // Images built to be reproducible say second 0 or 1, which is no date; HTTP knows none after the year 9999.
+  return seconds > 1n && seconds <= lastHttpSecond ? new Date(Number(stats.mtimeMs)) : undefined;
+}
+
+// Neither ctime nor inode: they differ between replicas, and a node that changes servers could not continue a download.
+function tagOf(stats: BigIntStats): string {
+  return `${stats.size.toString(16)}-${stats.mtimeNs.toString(16)}`;
+}
+
+async function hold(handle: FileHandle): Promise<Held> {
+  const path = await readlink(throughDescriptor(handle.fd));
+  const stats = await handle.stat({ bigint: true });
+  // proc(5): the kernel marks what was removed since it was opened; the count of links, read later, confirms it.
+  const realPath = stats.nlink === 0n ? path.replace(/ \(deleted\)$/, '') : path;
+  return { descriptor: handle.fd, stats, realPath };
+}
+
+/** 16 operations at a time; each one ends before an error is passed on: none may use a descriptor that was given back. */
+async function forEachBounded<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = items.values();
+  const worker = async () => {
+    for (const item of waiting) await work(item);
+  };
+  const workers = Array.from({ length: 16 }, worker);
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+}
+
+class FolderTree implements Tree {
+  constructor(
+    private readonly root: string,
+    private readonly options: FolderOptions,
+  ) {}
+
+  async lookup(path: readonly string[], match: Match): Promise<Node | undefined> {
+    if (!path.every(canBeFound)) return undefined;
+    try {
+      const root = await ifThere(realpath(this.root));
+      if (root === undefined) return undefined;
+      const found = await this.find(root, path);
+      if (found !== undefined || match === 'exact') return found;
+      const stored = await this.storedNames(root, path);
+      return stored && (await this.find(root, stored));
+    } catch (error) {
+      throw refusal(error);
+    }
+  }
+
+  private find(root: string, path: readonly string[]): Promise<Node | undefined> {
+    return this.holding(root, [root, ...path].join('/'), async (held): Promise<Node> => {
+      if (held.stats.isFile()) return { type: 'file', file: await this.openForReading(held) };
+      return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.list(root, held.realPath) };
+    });
+  }
+
+  /** Holds what a path leads to for as long as `use` runs; undefined when nothing that is served is there. */
+  private async holding<T>(root: string, path: string, use: (held: Held) => Promise<T>): Promise<T | undefined> {
+    const handle = await ifThere(open(path, O_PATH));
+    if (handle === undefined) return undefined;
+    try {
+      const held = await hold(handle);
+      return this.isServed(root, held) ? await use(held) : undefined;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  private isServed(root: string, { stats, realPath }: Held): boolean {
+    const above = root === '/' ? '' : root;
+    if (realPath === root) return stats.isDirectory();
+    if (realPath.startsWith(`${above}/`)) {
+      return (stats.isFile() || stats.isDirectory()) && !this.isOurs(above, realPath.slice(above.length));
+    }
+    return stats.isFile() && !this.isOurs('', realPath) && (this.options.allowedOutside?.(realPath) ?? false);
+  }
+
+  /** Whether a path, or a folder on the way to it, belongs to the service itself. */
+  private isOurs(above: string, below: string): boolean {
+    let path = above;
+    for (const name of below.split('/').slice(1)) {
+      path += `/${name}`;
+      if (isPrivate(name) || this.options.hidden?.(path)) return true;
+    }
+    return false;
+  }
+
+  // Opened again through the descriptor that was checked: a second open by name could meet another file.
+  private async openForReading({ descriptor, realPath }: Held): Promise<OpenFile> {
+    const handle = await open(throughDescriptor(descriptor), readOnly);
+    try {
+      const stats = await handle.stat({ bigint: true });
+      const size = Number(stats.size);
+      return {
+        descriptor: handle.fd,
+        extents: size > 0 ? [{ offset: 0, length: size }] : [],
+        size,
+        modified: modifiedOf(stats),
+        tag: this.options.digest?.(realPath, stats) ?? tagOf(stats),
+        close: () => handle.close(),
+      };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** The path as the disk spells it, without regard to case; undefined when a segment has no match. */
+  private async storedNames(root: string, path: readonly string[]): Promise<string[] | undefined> {
+    const stored: string[] = [];
+    for (const segment of path) {
+      const name = await this.holding(root, [root, ...stored].join('/'), (held) => this.storedName(held, segment));
+      if (name === undefined) return undefined;
+      stored.push(name);
+    }
+    return stored;
+  }
+
+  private async storedName(held: Held, segment: string): Promise<string | undefined> {
+    if (await ifThere(lstat(`${throughDescriptor(held.descriptor)}/${segment}`))) return segment;
+    const names = await ifThere(this.names(held));
+    return names?.filter((name) => name.toLowerCase() === segment.toLowerCase()).sort()[0];
+  }
+
+  private async names(held: Held): Promise<string[]> {
+    const raw = await readdir(throughDescriptor(held.descriptor), { encoding: 'buffer' });
+    // A name that is not UTF-8 has no URL that leads back to it.
+    const names = raw.filter((name) => isUtf8(name)).map((name) => name.toString());
+    return names.filter((name) => !isPrivate(name) && !this.options.hidden?.(join(held.realPath, name)));
+  }
+
+  private async list(root: string, path: string): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    try {
+      const listed = await this.holding(root, path, async (held) => {
+        await forEachBounded(await this.names(held), async (name) => {
+          const entry = await this.entry(root, `${throughDescriptor(held.descriptor)}/${name}`, name);
+          if (entry) entries.push(entry);
+        });
+        return true;
+      });
+      if (listed) return entries;
+    } catch (error) {
+      throw refusal(error);
+    }
+    throw new ServiceError('NOT_FOUND', 'This folder no longer exists');
+  }
+
+  /** One line of the listing; undefined for what is no file, folder or link, and for what cannot be looked at. */
+  private async entry(root: string, path: string, name: string): Promise<Entry | undefined> {
+    const stats = await readable(lstat(path, { bigint: true }));
+    if (!stats?.isSymbolicLink()) return stats && entryOf(name, stats);
+    const led = await readable(this.holding(root, path, (held) => Promise.resolve(entryOf(name, held.stats))));
+    const link = await readable(readlink(path));
+    if (!led || link === undefined) return { name, type: 'link', size: 0, modified: modifiedOf(stats) };
+    // An absolute target would tell clients how the host's disk is laid out.
+    return isAbsolute(link) ? led : { ...led, link };
+  }
+}
+
+function entryOf(name: string, stats: BigIntStats): Entry | undefined {
+  const modified = modifiedOf(stats);
+  if (stats.isDirectory()) return { name, type: 'folder', size: 0, modified };
+  return stats.isFile() ? { name, type: 'file', size: Number(stats.size), modified } : undefined;
+}
+
+// One bad entry must not spoil a listing; but when descriptors are short, a listing without its entries would be wrong.
+async function readable<T>(operation: Promise<T>): Promise<T | undefined> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (refusal(error).code === 'UNAVAILABLE') throw error;
+    return undefined;
+  }
+}
+
+/**
+ * The tree of a folder on disk. What is served is decided on the open descriptor, never on a name, so that no change of
+ * links in between leads out of the root.
+ * @param root may be missing, then nothing is found until it is there
+ * @returns lookups and listings throw ServiceError FORBIDDEN (no permission), UNAVAILABLE (too many open files) or
+ * INTERNAL; a listing also NOT_FOUND, when its folder has gone
+ */
+export function folderTree(root: string, options: FolderOptions = {}): Tree {
+  return new FolderTree(root, options);
+}
