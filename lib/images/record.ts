@@ -1,0 +1,106 @@
+/** The life of an image; `failed` comes with an `error` and is tried again at the next start. */
+export const statuses = ['downloading iso', 'preparing', 'OK', 'failed'] as const;
+export type Status = (typeof statuses)[number];
+
+export const sourceKinds = ['isostore', 'isolocal', 'isoweb', 'isoclient'] as const;
+
+/** Where the ISO of an image comes from, as the client named it. */
+export interface ImageSource {
+  readonly kind: (typeof sourceKinds)[number];
+  readonly value: string;
+}
+
+/** What is known of an image. Members that this version does not know are kept as they are. */
+export interface ImageRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly iso: string;
+  readonly status: Status;
+  /** In words for an operator. */
+  readonly error?: string;
+  readonly source?: ImageSource;
+  /** Size of the ISO. */
+  readonly bytes?: number;
+  /** ISO 8601, UTC. */
+  readonly createdAt?: string;
+  readonly [other: string]: unknown;
+}
+
+export type Members = Readonly<Record<string, unknown>>;
+
+/** What an inventory file holds. */
+export interface Content {
+  readonly records: ReadonlyMap<string, ImageRecord>;
+  /** Members of the file beside `images`, kept for whoever wrote them. */
+  readonly others: Members;
+  /** What could not be loaded as it was, in words. */
+  readonly problems: readonly string[];
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isStatus(value: string): value is Status {
+  return statuses.some((status) => status === value);
+}
+
+function isSource(value: unknown): boolean {
+  return isMembers(value) && sourceKinds.some((kind) => kind === value['kind']) && typeof value['value'] === 'string';
+}
+
+const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
+  error: (value) => typeof value === 'string',
+  source: isSource,
+  bytes: (value) => typeof value === 'number',
+  createdAt: (value) => typeof value === 'string',
+};
+
+/** A record of the file; members of the wrong type are left out and reported. */
+function readRecord(value: unknown, report: (problem: string) => void): ImageRecord | undefined {
+  if (!isMembers(value)) {
+    report('it is no object');
+    return undefined;
+  }
+  const { id, name, version, iso, status, ...others } = value;
+  const required = { id, name, version, iso, status };
+  const missing = Object.entries(required).filter(([, member]) => typeof member !== 'string');
+  for (const [member] of missing) report(`"${member}" is missing or no string`);
+  for (const [member, isRight] of Object.entries(optionalMembers)) {
+    if (others[member] === undefined || isRight(others[member])) continue;
+    report(`"${member}" has the wrong type`);
+    Reflect.deleteProperty(others, member);
+  }
+  if (typeof id !== 'string' || typeof name !== 'string' || typeof version !== 'string') return undefined;
+  if (typeof iso !== 'string' || typeof status !== 'string') return undefined;
+  if (isStatus(status)) return { id, name, version, iso, status, ...others };
+  const error = `The inventory had the unknown status ${JSON.stringify(status)}`;
+  return { id, name, version, iso, status: 'failed', ...others, error };
+}
+
+/**
+ * Reads an inventory file: what can be loaded, and what is wrong with the rest.
+ * @throws SyntaxError or TypeError when it is not `{"images": [...]}`
+ */
+export function parse(bytes: Buffer): Content {
+  const content: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  if (!isMembers(content)) throw new TypeError('It is no object');
+  const { images, ...others } = content;
+  if (!Array.isArray(images)) throw new TypeError('It has no array "images"');
+  const records = new Map<string, ImageRecord>();
+  const problems: string[] = [];
+  for (const [index, image] of images.entries()) {
+    const report = (problem: string) => problems.push(`images[${index}]: ${problem}`);
+    const record = readRecord(image, report);
+    if (record === undefined) continue;
+    if (records.has(record.id)) report('its id is taken by another record');
+    else records.set(record.id, record);
+  }
+  return { records, others, problems };
+}
+
+/** The text of an inventory file. */
+export function serialize(records: ReadonlyMap<string, ImageRecord>, others: Members): string {
+  return `${JSON.stringify({ images: [...records.values()], ...others }, null, 2)}\n`;
+}
