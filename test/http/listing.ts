@@ -1,0 +1,162 @@
+import t from 'tap';
+import { formatSize, listingFormat, listingHeaders, renderListing } from '../../lib/http/listing.js';
+import { parsePath } from '../../lib/path.js';
+import type { Entry } from '../../lib/tree.js';
+
+const modified = new Date('2014-04-17T09:10:11.123Z');
+
+function file(name: string, size = 1, more: Partial<Entry> = {}): Entry {
+  return { name, type: 'file', size, modified, ...more };
+}
+
+function folder(name: string): Entry {
+  return { name, type: 'folder', size: 0, modified: undefined };
+}
+
+function hrefs(body: string): string[] {
+  return [...body.matchAll(/href="([^"]*)"/g)].map(([, href]) => (href ?? '').replaceAll('&#39;', "'"));
+}
+
+t.test('a listing is HTML for people, JSON or text for those who ask', (t) => {
+  t.equal(listingFormat(undefined, undefined), 'html');
+  t.equal(listingFormat('*/*', undefined), 'html');
+  t.equal(listingFormat('text/html,application/xhtml+xml,*/*;q=0.8', undefined), 'html');
+  t.equal(listingFormat('application/json', undefined), 'json');
+  t.equal(listingFormat('text/plain', undefined), 'text');
+  t.equal(listingFormat('image/png', undefined), 'html', 'nothing that we have: better than a 406');
+  t.end();
+});
+
+t.test('the format in the query wins over Accept, and an unknown one is refused', (t) => {
+  t.equal(listingFormat('text/html', 'json'), 'json');
+  t.equal(listingFormat('application/json', 'html'), 'html');
+  t.equal(listingFormat('application/json', 'text'), 'text');
+  for (const format of ['', 'xml', 'JSON', 'constructor']) {
+    const message = `format ${JSON.stringify(format)} is not allowed: html, json or text`;
+    t.throws(() => listingFormat(undefined, format), { code: 'BAD_REQUEST', message });
+  }
+  t.end();
+});
+
+t.test('caches keep the formats apart, and a page can load nothing', (t) => {
+  for (const format of ['html', 'json', 'text'] as const) {
+    t.match(listingHeaders(format), { Vary: 'Accept', 'Cache-Control': 'no-cache' });
+  }
+  t.equal(listingHeaders('html')['Content-Security-Policy'], "default-src 'none'; style-src 'unsafe-inline'");
+  t.notOk('Content-Security-Policy' in listingHeaders('json'));
+  t.end();
+});
+
+t.test('text is one name a line, folders first, then by code unit', (t) => {
+  const entries = [
+    file('b'),
+    file('B'),
+    folder('z'),
+    file('a10'),
+    file('a2'),
+    folder('.disk'),
+    file('ä'),
+    file('a\nb\r\u001b'),
+  ];
+  const before = entries.map(({ name }) => name);
+  t.same(renderListing('text', [], entries), {
+    type: 'text/plain; charset=utf-8',
+    body: '.disk/\nz/\nB\na?b??\na10\na2\nb\nä\n',
+  });
+  t.same(entries.map(({ name }) => name), before, 'what it was given stays as it was'); // prettier-ignore
+  t.equal(renderListing('text', [], []).body, '');
+  t.end();
+});
+
+t.test('the order is the same whichever way the folder was read', (t) => {
+  const entries = [folder('b'), folder('a'), file('c'), file('d', 1, { type: 'link', link: 'gone' }), file('e')];
+  const { body } = renderListing('json', [], entries);
+  t.equal(renderListing('json', [], [...entries].reverse()).body, body);
+  t.match(body, /"a".*"b".*"c".*"d".*"e"/s);
+  t.end();
+});
+
+t.test('JSON says name, type, size, and time and link when there are any', (t) => {
+  const link = file('vmlinuz', 5, { modified: undefined, link: 'casper/vmlinuz' });
+  const { type, body } = renderListing('json', ['a'], [file('a"\ud83d', 7), folder('d'), link]);
+  t.equal(type, 'application/json');
+  t.same(JSON.parse(body), [
+    { name: 'd', type: 'folder', size: 0 },
+    { name: 'a"\ud83d', type: 'file', size: 7, modified: '2014-04-17T09:10:11.123Z' },
+    { name: 'vmlinuz', type: 'file', size: 5, link: 'casper/vmlinuz' },
+  ]);
+  t.end();
+});
+
+t.test('a page has a row for each entry, with name, size and time', (t) => {
+  const { type, body } = renderListing('html', ['ubuntu', '14.04'], [file('a.iso', 4_150_000_000), folder('casper')]);
+  t.equal(type, 'text/html; charset=utf-8');
+  t.match(body, '<title>/ubuntu/14.04/</title>');
+  t.match(body, '<td><a href="./casper/">casper/</a></td><td></td>');
+  t.match(body, '<td><a href="./a.iso">a.iso</a></td><td class="size" title="4150000000 bytes">4.15 GB</td>');
+  t.match(body, '>2014-04-17 09:10</td>');
+  t.notMatch(body, '<script');
+  t.end();
+});
+
+t.test('every folder above is one click away, and nothing is above the root', (t) => {
+  t.same(hrefs(renderListing('html', ['a', 'b'], []).body), ['../../', '../', './', '../']);
+  t.same(hrefs(renderListing('html', ['a'], []).body), ['../', './', '../']);
+  t.same(hrefs(renderListing('html', [], []).body), ['./']);
+  t.match(renderListing('html', [], []).body, '<title>/</title>');
+  t.end();
+});
+
+t.test('a name can neither break the page nor its own link', (t) => {
+  const names = [
+    '<script>alert(1)<script>',
+    '" onmouseover="alert(1)',
+    "' onclick='alert(1)",
+    'a&amp;b',
+    'foo:bar',
+    'javascript:alert(1)',
+    'a?b#c%d;e+f g',
+    'tab\tand\nnewline',
+    'ü€💿',
+    '...',
+  ];
+  for (const name of names) {
+    const { body } = renderListing('html', [name], [file(name), file('link', 1, { type: 'link', link: name })]);
+    t.notMatch(body, /<script|onmouseover="|onclick='/, name);
+    const [href = ''] = hrefs(body).slice(-1);
+    t.ok(href.startsWith('./'), href);
+    t.same(parsePath(href.slice(1)).segments, [name], 'the link leads to the very name');
+  }
+  t.match(renderListing('html', [], [file('a&b<c>')]).body, '>a&amp;b&lt;c&gt;</a>');
+  t.end();
+});
+
+t.test('one bad entry does not break a listing', (t) => {
+  const broken = file('gone', 0, { type: 'link', link: '../<nowhere>' });
+  const undated = file('undated', 0, { modified: new Date(Number.NaN) });
+  const notUnicode = file('a\ud83d');
+  const entries = [broken, undated, notUnicode];
+  const { body } = renderListing('html', [], entries);
+  t.match(body, '<td>gone <span class="faint">→ ../&lt;nowhere&gt;</span></td><td></td>', 'a dead link is no link');
+  t.match(body, 'href="./a%EF%BF%BD"');
+  t.match(JSON.parse(renderListing('json', [], entries).body), [{}, {}, { name: 'undated', modified: undefined }]);
+  t.equal(renderListing('text', [], entries).body.split('\n').length, 4);
+  t.end();
+});
+
+t.test('sizes are decimal, as documented', (t) => {
+  const cases: [bytes: number, text: string][] = [
+    [0, '0 Byte'],
+    [17, '17 Byte'],
+    [999, '999 Byte'],
+    [1000, '1.00 KB'],
+    [61_110_000, '61.11 MB'],
+    [4_150_000_000, '4.15 GB'],
+    [999_994, '999.99 KB'],
+    [999_999, '1.00 MB'],
+    [999_999_999, '1.00 GB'],
+    [1_500_000_000_000, '1500.00 GB'],
+  ];
+  for (const [bytes, text] of cases) t.equal(formatSize(bytes), text, String(bytes));
+  t.end();
+});
