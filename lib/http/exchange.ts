@@ -1,0 +1,29 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** One request and its answer. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The path's decoded segments, none of them empty, `.` or `..`. */
+  readonly path: readonly string[];
+  /** Whether the path ended with a slash. */
+  readonly folder: boolean;
+  readonly query: URLSearchParams;
+  /** Aborted when the connection is gone: also for a pipelined answer that has not got its turn yet. */
+  readonly closed: AbortSignal;
+}
+
+/** Answers an exchange, or says false to leave it to the next one. What it throws is answered by its error code. */
+export type Application = (exchange: Exchange) => Promise<boolean>;
+
+/** Whether the request announces a body (RFC 9112 6.3). */
+export function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers['content-length'];
+  return request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
+}
+
+/** Asks the client for the body that it holds back with `Expect: 100-continue`. Call it after every check. */
+export function invite(exchange: Exchange): void {
+  const { request, response } = exchange;
+  if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue();
+}

@@ -1,0 +1,95 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import { type ErrorCode, ServiceError, messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import { type Exchange, hasBody } from './exchange.js';
+import { discardBody } from './linger.js';
+
+const statuses: Record<ErrorCode, number> = {
+  BAD_REQUEST: 400,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  TIMEOUT: 408,
+  EXISTS: 409,
+  BUSY: 409,
+  IN_USE: 409,
+  LENGTH_REQUIRED: 411,
+  TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  NOT_AN_ISO: 422,
+  TRUNCATED: 422,
+  BROKEN_ISO: 422,
+  UNSUPPORTED_ISO: 422,
+  INTERNAL: 500,
+  NOT_IMPLEMENTED: 501,
+  BAD_GATEWAY: 502,
+  UNAVAILABLE: 503,
+  GATEWAY_TIMEOUT: 504,
+  NO_SPACE: 507,
+};
+
+/** Seconds after which a client that was told 503 may ask again: iPXE and package managers honour it. */
+const retryAfter = 5;
+
+/** Answers with a complete body of known length. HEAD gets the same headers and no body. */
+export function send(
+  exchange: Exchange,
+  status: number,
+  type: string,
+  body: string,
+  headers: OutgoingHttpHeaders = {},
+) {
+  const bytes = Buffer.from(body);
+  const { request, response } = exchange;
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length, ...headers });
+  response.end(request.method === 'HEAD' ? undefined : bytes);
+}
+
+/** Answers with a value as JSON. */
+export function sendJson(exchange: Exchange, status: number, value: unknown, headers: OutgoingHttpHeaders = {}) {
+  const text = `${JSON.stringify(value, null, 2)}\n`;
+  send(exchange, status, 'application/json', text, { 'Cache-Control': 'no-store', ...headers });
+}
+
+/** What may be told to a client about an error; what may not is logged. */
+export function describe(error: unknown, log: Log): ServiceError {
+  if (!(error instanceof ServiceError)) {
+    log.error(`internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    return new ServiceError('INTERNAL', 'Something went wrong in the service; its log says what');
+  }
+  if (error.code === 'INTERNAL') log.error(`${error.message}: ${messageOf(error.cause)}`);
+  return error;
+}
+
+function errorHeaders(error: ServiceError): OutgoingHttpHeaders {
+  return error.code === 'UNAVAILABLE' ? { 'Retry-After': retryAfter } : {};
+}
+
+/**
+ * Answers with an error. When the answer has begun already, all that is left is to cut the connection, which the
+ * client notices. When the request's body is still on its way, the complete answer goes out at once, and the body is
+ * read on and discarded before the connection closes: only so does every client see the status.
+ */
+export async function sendError(exchange: Exchange, error: unknown, log: Log, headers: OutgoingHttpHeaders = {}) {
+  const { request, response } = exchange;
+  const { code, message } = describe(error, log);
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const all = { ...errorHeaders(new ServiceError(code, message)), ...headers };
+  if (!hasBody(request) || request.readableEnded) {
+    sendJson(exchange, statuses[code], { message, code }, all);
+    return;
+  }
+  const body = Buffer.from(`${JSON.stringify({ message, code }, null, 2)}\n`);
+  response.writeHead(statuses[code], {
+    'Content-Type': 'application/json',
+    'Content-Length': body.length,
+    Connection: 'close',
+    ...all,
+  });
+  if (request.method !== 'HEAD') response.write(body);
+  await discardBody(request);
+  response.end();
+}

@@ -1,0 +1,51 @@
+import { ServiceError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Application, Exchange } from './exchange.js';
+import { sendError } from './reply.js';
+
+export type Handler = (exchange: Exchange, parameters: Readonly<Record<string, string>>) => Promise<void> | void;
+
+/** A line of a route table: method, path with `:name` for a segment of any value, handler. */
+export type Route = readonly [method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, handler: Handler];
+
+function matchPath(pattern: string, path: readonly string[]): Record<string, string> | undefined {
+  const wanted = pattern.split('/').filter((segment) => segment !== '');
+  if (wanted.length !== path.length) return undefined;
+  const parameters: Record<string, string> = {};
+  for (const [index, segment] of wanted.entries()) {
+    const given = path[index] ?? '';
+    if (segment.startsWith(':')) parameters[segment.slice(1)] = given;
+    else if (segment !== given) return undefined;
+  }
+  return parameters;
+}
+
+/** `Allow` for a set of routes: HEAD comes with GET, OPTIONS with everything. */
+function allowOf(routes: readonly Route[]): string {
+  const methods = new Set(routes.map(([method]) => method as string));
+  if (methods.has('GET')) methods.add('HEAD');
+  return [...methods, 'OPTIONS'].join(', ');
+}
+
+/** Answers OPTIONS, and every method that the resource lacks (RFC 9110 9.3.7 and 15.5.6). */
+export async function answerMethod(exchange: Exchange, allow: string, log: Log): Promise<void> {
+  if (exchange.request.method === 'OPTIONS') {
+    exchange.response.writeHead(204, { Allow: allow }).end();
+    return;
+  }
+  const message = `${exchange.request.method ?? 'This method'} is not possible here; allowed: ${allow}`;
+  await sendError(exchange, new ServiceError('METHOD_NOT_ALLOWED', message), log, { Allow: allow });
+}
+
+/** An application of a table of routes. It leaves paths that no route has to the next application. */
+export function createRouter(routes: readonly Route[], log: Log): Application {
+  return async (exchange) => {
+    const here = routes.filter(([, path]) => matchPath(path, exchange.path) !== undefined);
+    if (here.length === 0) return false;
+    const method = exchange.request.method === 'HEAD' ? 'GET' : exchange.request.method;
+    const route = here.find(([candidate]) => candidate === method);
+    if (route === undefined) await answerMethod(exchange, allowOf(here), log);
+    else await route[2](exchange, matchPath(route[1], exchange.path) ?? {});
+    return true;
+  };
+}

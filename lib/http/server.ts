@@ -1,0 +1,196 @@
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setMaxListeners } from 'node:events';
+import { ServiceError, messageOf, systemCode } from '../errors.js';
+import type { Log } from '../log.js';
+import { parsePath } from '../path.js';
+import type { Application, Exchange } from './exchange.js';
+import { lingerLimits } from './linger.js';
+import { sendError } from './reply.js';
+
+export interface ServerOptions {
+  readonly address: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Milliseconds that one request may take to arrive, and that a connection in use may be silent. 0: no limit. */
+  readonly httpTimeout: number;
+  /** Asked in turn. */
+  readonly applications: readonly Application[];
+  readonly log: Log;
+}
+
+export interface HttpServer {
+  readonly address: string;
+  readonly port: number;
+  /** Stops listening, lets requests in flight end, and cuts what is left after so many milliseconds. */
+  stop(timeout: number): Promise<void>;
+}
+
+/** iPXE keeps idle connections for 10 s and firmware for longer; Node's 5 s would close them under a request. */
+const keepAliveTimeout = 65_000;
+/** A client that has not sent its header by then never will. */
+const headersTimeout = 60_000;
+/** How often Node looks for requests that take too long: no later than a short `httpTimeout`. */
+const checkInterval = 30_000;
+
+const reasons: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Header Too Large' };
+
+/** The socket's part of an exchange: aborted with the connection, and the answers that are not finished. */
+interface Connection {
+  readonly closed: AbortController;
+  readonly answers: Set<ServerResponse>;
+}
+
+/** Turns what happens on the server's sockets into exchanges. */
+class Listener {
+  readonly #connections = new WeakMap<Duplex, Connection>();
+  /** Sockets without a request so far. */
+  readonly #unused = new Set<Socket>();
+
+  constructor(
+    readonly server: Server,
+    readonly options: ServerOptions,
+  ) {
+    server.on('connection', (socket) => this.#connect(socket));
+    const serve = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    server.on('request', serve);
+    // The same checks before the body is asked for: with `Expect: 100-continue` a refusal costs no byte of it.
+    server.on('checkContinue', serve);
+    server.on('clientError', (error, socket) => this.#refuse(error, socket));
+  }
+
+  #connect(socket: Socket): void {
+    const closed = new AbortController();
+    // Every pipelined request of the connection listens.
+    setMaxListeners(0, closed.signal);
+    this.#connections.set(socket, { closed, answers: new Set() });
+    this.#unused.add(socket);
+    socket.once('close', () => {
+      this.#unused.delete(socket);
+      closed.abort();
+    });
+  }
+
+  /** Closes what browsers open ahead of need: Node counts a connection as idle only after its first request. */
+  closeUnused(): void {
+    for (const socket of this.#unused) if (socket.bytesRead === 0) socket.destroy();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { log, applications } = this.options;
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return;
+    connection.answers.add(response);
+    response.once('finish', () => connection.answers.delete(response));
+    this.#unused.delete(request.socket);
+    const began = Date.now();
+    // A connection that dies under an answer is no news: it shows as `closed`.
+    request.on('error', (error) => log.debug(`request: ${error.message}`));
+    response.on('error', (error) => log.debug(`answer: ${error.message}`));
+    response.once('close', () => {
+      const what = `${request.method ?? ''} ${request.url ?? ''} ${response.statusCode}`;
+      log.debug(`${request.socket.remoteAddress ?? 'gone'} ${what} ${Date.now() - began} ms`);
+    });
+    const exchange = describe(request, response, connection.closed.signal);
+    const refuse = (error: unknown, headers = {}) =>
+      sendError(exchange, error, log, headers).catch(() => response.destroy());
+    const misframed = framingError(request);
+    // After a broken frame the bytes that follow cannot be trusted to be a request.
+    if (misframed !== undefined) {
+      await refuse(misframed, { Connection: 'close' });
+      return;
+    }
+    try {
+      const { segments, folder } = parsePath(request.url ?? '/');
+      const located = { ...exchange, path: segments, folder };
+      for (const application of applications) if (await application(located)) return;
+      throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
+    } catch (error) {
+      await refuse(error);
+    }
+  }
+
+  /** What Node's parser refuses, and requests that did not arrive in time. */
+  #refuse(error: Error, socket: Duplex): void {
+    // More of what was refused already.
+    if (socket.writableEnded) return;
+    const answers = [...(this.#connections.get(socket)?.answers ?? [])];
+    // A second answer inside the first would become part of its body.
+    const hasBegun = answers.length > 1 || answers.some((answer) => answer.headersSent);
+    if (systemCode(error) === 'ECONNRESET' || !socket.writable || hasBegun) {
+      socket.destroy();
+      return;
+    }
+    const timeout = systemCode(error) === 'ERR_HTTP_REQUEST_TIMEOUT';
+    const status = timeout ? 408 : systemCode(error) === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+    const code = timeout ? 'TIMEOUT' : 'BAD_REQUEST';
+    const message = timeout ? 'The request did not arrive in time' : `Not a valid HTTP request: ${messageOf(error)}`;
+    const body = `${JSON.stringify({ message, code })}\n`;
+    const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+    socket.end(`HTTP/1.1 ${status} ${reasons[status] ?? ''}\r\n${head}\r\n\r\n${body}`);
+    // The client may be sending still, and has to see the answer before the connection is gone.
+    setTimeout(() => socket.destroy(), lingerLimits.idle).unref();
+  }
+}
+
+function describe(request: IncomingMessage, response: ServerResponse, closed: AbortSignal): Exchange {
+  const target = request.url ?? '/';
+  const mark = target.indexOf('?');
+  const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+  return { request, response, path: [], folder: false, query, closed };
+}
+
+/** What Node accepts and RFC 9112 (3.2, 6.1) does not: doors for request smuggling through a proxy. */
+function framingError(request: IncomingMessage): ServiceError | undefined {
+  const hosts = request.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length > 1) return new ServiceError('BAD_REQUEST', 'The request has two Host headers');
+  const coding = request.headers['transfer-encoding'];
+  if (coding === undefined) return undefined;
+  if (request.httpVersion === '1.0') return new ServiceError('BAD_REQUEST', 'HTTP/1.0 has no Transfer-Encoding');
+  if (coding.trim().toLowerCase() === 'chunked') return undefined;
+  return new ServiceError('NOT_IMPLEMENTED', `Transfer-Encoding ${coding} is not known here; allowed: chunked`);
+}
+
+async function stop(listener: Listener, timeout: number): Promise<void> {
+  const { server } = listener;
+  const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+  listener.closeUnused();
+  // A kept-alive connection becomes idle when its answer ends, and Node closes only those that are idle already.
+  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  const cut = setTimeout(() => server.closeAllConnections(), timeout);
+  await stopped;
+  clearInterval(idle);
+  clearTimeout(cut);
+}
+
+/**
+ * Opens a port.
+ * @throws ServiceError BAD_REQUEST when the address cannot be listened on
+ */
+export async function listen(options: ServerOptions): Promise<HttpServer> {
+  const { address, port, httpTimeout } = options;
+  const within = (limit: number) => (httpTimeout === 0 ? limit : Math.min(limit, httpTimeout));
+  const server = createServer({
+    keepAliveTimeout,
+    // Node refuses a header limit above the request limit.
+    headersTimeout: within(headersTimeout),
+    connectionsCheckingInterval: within(checkInterval),
+    // Node's 300 s would cut every upload that takes longer.
+    requestTimeout: httpTimeout,
+  });
+  server.timeout = httpTimeout;
+  // A client may close its sending side behind its last request (RFC 9293 3.6): Node would not answer it any more.
+  Object.assign(server, { httpAllowHalfOpen: true });
+  const listener = new Listener(server, options);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const message = `Cannot listen on ${address} port ${port}: ${messageOf(error)}`;
+      reject(new ServiceError('BAD_REQUEST', message, { cause: error }));
+    });
+    server.listen(port, address, resolve);
+  });
+  server.on('error', (error) => options.log.error(`server: ${error.message}`));
+  const bound = listener.server.address() as AddressInfo;
+  return { address: bound.address, port: bound.port, stop: (timeout) => stop(listener, timeout) };
+}
