@@ -57,7 +57,7 @@ class Listener {
     server.on('request', serve);
     // The same checks before the body is asked for: with `Expect: 100-continue` a refusal costs no byte of it.
     server.on('checkContinue', serve);
-    server.on('clientError', (error, socket) => this.#refuse(error, socket));
+    server.on('clientError', (error, socket) => this.#refuse(systemCode(error), error.message, socket));
   }
 
   #connect(socket: Socket): void {
@@ -85,6 +85,8 @@ class Listener {
     response.once('finish', () => connection.answers.delete(response));
     this.#unused.delete(request.socket);
     const began = Date.now();
+    // Emitted when the connection falls silent before the request is whole; Node would cut it without a word.
+    request.once('timeout', () => this.#refuse('ERR_HTTP_REQUEST_TIMEOUT', 'silent', request.socket));
     // A connection that dies under an answer is no news: it shows as `closed`.
     request.on('error', (error) => log.debug(`request: ${error.message}`));
     response.on('error', (error) => log.debug(`answer: ${error.message}`));
@@ -112,20 +114,20 @@ class Listener {
   }
 
   /** What Node's parser refuses, and requests that did not arrive in time. */
-  #refuse(error: Error, socket: Duplex): void {
+  #refuse(reason: string | undefined, words: string, socket: Duplex): void {
     // More of what was refused already.
     if (socket.writableEnded) return;
     const answers = [...(this.#connections.get(socket)?.answers ?? [])];
     // A second answer inside the first would become part of its body.
     const hasBegun = answers.length > 1 || answers.some((answer) => answer.headersSent);
-    if (systemCode(error) === 'ECONNRESET' || !socket.writable || hasBegun) {
+    if (reason === 'ECONNRESET' || !socket.writable || hasBegun) {
       socket.destroy();
       return;
     }
-    const timeout = systemCode(error) === 'ERR_HTTP_REQUEST_TIMEOUT';
-    const status = timeout ? 408 : systemCode(error) === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+    const timeout = reason === 'ERR_HTTP_REQUEST_TIMEOUT';
+    const status = timeout ? 408 : reason === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
     const code = timeout ? 'TIMEOUT' : 'BAD_REQUEST';
-    const message = timeout ? 'The request did not arrive in time' : `Not a valid HTTP request: ${messageOf(error)}`;
+    const message = timeout ? 'The request did not arrive in time' : `Not a valid HTTP request: ${words}`;
     const body = `${JSON.stringify({ message, code })}\n`;
     const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
     socket.end(`HTTP/1.1 ${status} ${reasons[status] ?? ''}\r\n${head}\r\n\r\n${body}`);
