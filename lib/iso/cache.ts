@@ -1,0 +1,59 @@
+import type { Children, IsoFolder } from './entries.js';
+import type { Work } from './work.js';
+
+type ReadChildren = (folder: IsoFolder, work?: Work) => Promise<Children>;
+
+interface Kept {
+  readonly children: Promise<Children>;
+  /** 0 until the folder is read. */
+  size: number;
+}
+
+/** Entries that one volume keeps: some tens of megabytes, and the whole tree of any usual ISO. */
+const LIMIT = 200_000;
+
+/** Keeps the folders that were read last. Whoever asks while a folder is being read waits for the same reading. */
+export class FolderCache {
+  private readonly kept = new Map<IsoFolder, Kept>();
+  private entries = 0;
+
+  /** @param limit entries to keep; a folder that has more is kept until the next one comes */
+  constructor(
+    private readonly read: ReadChildren,
+    private readonly limit = LIMIT,
+  ) {}
+
+  get(folder: IsoFolder, work?: Work): Promise<Children> {
+    const known = this.kept.get(folder);
+    const kept = known ?? { children: this.load(folder, work), size: 0 };
+    // A Map keeps the order of insertion: what was used last stands last.
+    if (known !== undefined) this.kept.delete(folder);
+    this.kept.set(folder, kept);
+    return kept.children;
+  }
+
+  private async load(folder: IsoFolder, work?: Work): Promise<Children> {
+    try {
+      const children = await this.read(folder, work);
+      this.settle(folder, children.size + 1);
+      return children;
+    } catch (error) {
+      // The next reading may go better: a disk error passes, and so does the end of somebody's `Work`.
+      this.kept.delete(folder);
+      throw error;
+    }
+  }
+
+  private settle(folder: IsoFolder, size: number): void {
+    const kept = this.kept.get(folder);
+    if (kept === undefined) return;
+    kept.size = size;
+    this.entries += size;
+    for (const [oldest, { size }] of this.kept) {
+      if (this.entries <= this.limit || oldest === folder) return;
+      if (size === 0) continue;
+      this.kept.delete(oldest);
+      this.entries -= size;
+    }
+  }
+}

@@ -1,0 +1,214 @@
+import { createHash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import { constants, type FileHandle, open } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
+import { ServiceError, systemCode } from '../errors.js';
+import type { IsoFile, IsoFolder, IsoLink } from '../iso/entries.js';
+import { followLink, lookup, type Search } from '../iso/lookup.js';
+import { openIso, type Volume } from '../iso/volume.js';
+import { Work } from '../iso/work.js';
+import type { Entry, FolderNode, Match, Node, OpenFile, Tree } from '../tree.js';
+import type { Mount, MountDriver, MountSource } from './mount.js';
+
+/** Links between two turns of the event loop in one listing. */
+const SLICE = 256;
+
+const NOT_A_FILE = 'The ISO is not a regular file';
+
+/** The descriptor of an .iso: closed when the mount and every file that was opened through it have let go. */
+class SharedFile {
+  private holders = 0;
+
+  constructor(private readonly handle: FileHandle) {}
+
+  get descriptor(): number {
+    return this.handle.fd;
+  }
+
+  /** @returns lets go again; safe to call twice, never rejects */
+  hold(): () => Promise<void> {
+    this.holders++;
+    let isHeld = true;
+    return async () => {
+      if (!isHeld) return;
+      isHeld = false;
+      // Nothing was written through it: a failure to close loses nothing.
+      if (--this.holders === 0) await this.handle.close().catch(() => undefined);
+    };
+  }
+
+  /** Gives what there is, up to `length` bytes. */
+  async read(offset: number, length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await this.readOnce(buffer, filled, offset + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return buffer.subarray(0, filled);
+  }
+
+  private async readOnce(buffer: Buffer, filled: number, position: number): Promise<{ bytesRead: number }> {
+    try {
+      return await this.handle.read(buffer, filled, buffer.length - filled, position);
+    } catch (cause) {
+      const reason = systemCode(cause) ?? 'unknown';
+      throw new ServiceError('BROKEN_ISO', `The ISO cannot be read at byte ${position}: ${reason}`, { cause });
+    }
+  }
+}
+
+function toDate(milliseconds: number | undefined): Date | undefined {
+  return milliseconds === undefined ? undefined : new Date(milliseconds);
+}
+
+function toEntry(name: string, entry: IsoFile | IsoFolder): Entry {
+  const size = entry.type === 'file' ? entry.size : 0;
+  return { name, type: entry.type, size, modified: toDate(entry.modified) };
+}
+
+/** A link into a folder that cannot be read is as good as broken. */
+async function tryLink(search: Search, folder: IsoFolder, link: IsoLink): Promise<IsoFile | IsoFolder | undefined> {
+  try {
+    return await followLink(search, folder, link);
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'BROKEN_ISO') return undefined;
+    throw error;
+  }
+}
+
+async function linkEntry(search: Search, folder: IsoFolder, name: string, link: IsoLink): Promise<Entry> {
+  const found = await tryLink(search, folder, link);
+  if (found !== undefined) return { ...toEntry(name, found), link: link.target };
+  return { name, type: 'link', size: 0, modified: toDate(link.modified), link: link.target };
+}
+
+/** The tree of an open volume; finds nothing any more once it is closed. */
+class IsoTree implements Tree {
+  private closed = false;
+
+  /** @param tagBase stands for the bytes of the whole .iso in every tag */
+  constructor(
+    private readonly file: SharedFile,
+    private readonly volume: Volume,
+    private readonly tagBase: string,
+  ) {}
+
+  close(): void {
+    this.closed = true;
+  }
+
+  private isClosed(): boolean {
+    return this.closed;
+  }
+
+  async lookup(path: readonly string[], match: Match): Promise<Node | undefined> {
+    if (this.isClosed()) return undefined;
+    // Held while reading: the descriptor must not be closed, and its number given to another file, in between.
+    const release = this.file.hold();
+    try {
+      const found = await lookup(this.volume, path, match);
+      if (found === undefined || this.isClosed()) return undefined;
+      return found.type === 'file' ? { type: 'file', file: this.openFile(found) } : this.folderNode(found, match);
+    } finally {
+      await release();
+    }
+  }
+
+  private openFile({ extents, size, modified }: IsoFile): OpenFile {
+    const place = extents[0]?.offset ?? 0;
+    return {
+      descriptor: this.file.descriptor,
+      extents,
+      size,
+      modified: toDate(modified),
+      tag: `${this.tagBase}-${place.toString(36)}-${size.toString(36)}`,
+      close: this.file.hold(),
+    };
+  }
+
+  private folderNode(folder: IsoFolder, match: Match): FolderNode {
+    return { type: 'folder', modified: toDate(folder.modified), list: () => this.list(folder, match) };
+  }
+
+  private async list(folder: IsoFolder, match: Match): Promise<Entry[]> {
+    if (this.isClosed()) throw new ServiceError('NOT_FOUND', 'The image is no longer there');
+    const release = this.file.hold();
+    try {
+      const search = { volume: this.volume, match, work: new Work() };
+      const entries: Entry[] = [];
+      let links = 0;
+      for (const [name, entry] of await this.volume.children(folder)) {
+        if (entry.type !== 'link') entries.push(toEntry(name, entry));
+        else entries.push(await linkEntry(search, folder, name, entry));
+        if (entry.type === 'link' && ++links % SLICE === 0) await turn();
+      }
+      return entries;
+    } finally {
+      await release();
+    }
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
+
+/** Without a digest, what tells this file from another one here: a changed file has another time or size. */
+function tagBaseOf(source: MountSource, volume: Volume, stats: BigIntStats): string {
+  if (source.digest !== undefined) return sha256(`digest ${source.digest}`);
+  return sha256(`file ${volume.identity} ${stats.mtimeNs} ${stats.size}`);
+}
+
+function refusal(cause: unknown): ServiceError {
+  const reason = systemCode(cause) ?? 'unknown';
+  const isOneOf = (...codes: string[]) => codes.includes(reason);
+  if (isOneOf('ENOENT', 'ENOTDIR', 'ELOOP')) return new ServiceError('NOT_FOUND', 'There is no such ISO', { cause });
+  if (isOneOf('ENXIO', 'ENODEV')) return new ServiceError('NOT_AN_ISO', NOT_A_FILE, { cause });
+  if (isOneOf('EACCES', 'EPERM')) return new ServiceError('FORBIDDEN', 'No permission to read the ISO', { cause });
+  if (isOneOf('EMFILE', 'ENFILE')) return new ServiceError('UNAVAILABLE', 'Too many files are open', { cause });
+  return new ServiceError('INTERNAL', `The ISO cannot be opened: ${reason}`, { cause });
+}
+
+async function openForReading(path: string): Promise<FileHandle> {
+  try {
+    // Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (cause) {
+    throw refusal(cause);
+  }
+}
+
+async function mountHandle(handle: FileHandle, source: MountSource): Promise<Mount> {
+  const stats = await handle.stat({ bigint: true });
+  if (!stats.isFile()) throw new ServiceError('NOT_AN_ISO', NOT_A_FILE);
+  const file = new SharedFile(handle);
+  const bytes = Number(stats.size);
+  const volume = await openIso((offset, length) => file.read(offset, length), bytes);
+  const tree = new IsoTree(file, volume, tagBaseOf(source, volume, stats));
+  const release = file.hold();
+  return {
+    tree,
+    view: volume.view,
+    label: volume.label,
+    bytes,
+    unmount: () => {
+      tree.close();
+      return release();
+    },
+  };
+}
+
+/** Reads the ISO in this process: no root, no loop device, no kernel module, no second copy. */
+export const directDriver: MountDriver = {
+  async mount(source) {
+    const handle = await openForReading(source.path);
+    try {
+      return await mountHandle(handle, source);
+    } catch (error) {
+      await handle.close().catch(() => undefined);
+      throw error;
+    }
+  },
+};

@@ -1,0 +1,145 @@
+import { readFile } from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { ServiceError } from '../../lib/errors.js';
+import { type IsoEntry, SECTOR } from '../../lib/iso/entries.js';
+import { lookup } from '../../lib/iso/lookup.js';
+import { field, folderRecord, IsoBuilder, linkFields, record, rootFields, ucs2 } from '../fixtures/iso-builder.js';
+import { needFile, realIsos } from '../fixtures/iso-tools.js';
+import { crawl, openImage } from '../fixtures/iso-volume.js';
+import { Random } from '../fixtures/random.js';
+
+/** Bytes that sit on the borders of what a field may hold. */
+const borders = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, 28, 33, 34, 255] as const;
+
+/** A small image with everything that the reader knows: Rock Ridge, Joliet, links, continuations, relocation. */
+function everything(): Buffer {
+  const builder = new IsoBuilder().descriptor({ rootBlock: 20, blocks: 64 });
+  builder.descriptor({ type: 2, rootBlock: 30, escape: '%/E', blocks: 64 }).terminator();
+  const named = (name: string, ...fields: Buffer[]) => Buffer.concat([field.nm(name), field.px(0o100644), ...fields]);
+  builder.folder(
+    20,
+    [
+      record('A.;1', { block: 40, length: 3000, systemUse: named('file a') }),
+      record('B.;1', { block: 42, length: 2 * SECTOR, flags: 0x80, systemUse: named('big') }),
+      record('B.;1', { block: 44, length: 100, systemUse: named('big') }),
+      record('C.;1', { systemUse: Buffer.concat([field.nm('half a', 1), field.ce(50, 10, 200)]) }),
+      record('L.;1', { systemUse: Buffer.concat([field.nm('link'), linkFields('dir/../file a')]) }),
+      folderRecord('DIR', 21, SECTOR, { systemUse: field.nm('dir') }),
+      folderRecord('RR_MOVED', 22, SECTOR, { systemUse: field.nm('rr_moved') }),
+      record('DEEP', { systemUse: Buffer.concat([field.nm('deep'), field.cl(23)]) }),
+    ],
+    rootFields,
+  );
+  builder.folder(
+    21,
+    [record('D.;1', { block: 40, length: 5, systemUse: named('inside', linkFields('.')) })],
+    undefined,
+    20,
+  );
+  builder.folder(22, [folderRecord('DEEP', 23, SECTOR, { systemUse: field.re() })], undefined, 20);
+  builder.folder(23, [record('E.;1', { block: 41, length: 9, systemUse: named('bottom') })], field.pl(20), 22);
+  builder.folder(30, [record(ucs2('Datei ü'), { block: 40, length: 3000 }), folderRecord(ucs2('Ordner'), 31)]);
+  builder.folder(31, [record(ucs2('Innen'), { block: 40, length: 5 })], undefined, 30);
+  builder.put(50, Buffer.concat([Buffer.alloc(10), field.nm(' name', 1), field.ce(51, 0, 60)]));
+  return builder.put(51, field.nm(' in three parts')).put(63, 'the end').build();
+}
+
+/** Changes some bytes, within these sectors, and gives back what undoes it. */
+function mutate(image: Buffer, random: Random, sectors: readonly [number, ...number[]]): () => void {
+  const undo: [at: number, byte: number][] = [];
+  for (let changes = 1 + random.below(8); changes > 0; changes--) {
+    const start = random.pick(sectors) * SECTOR + random.below(random.below(4) === 0 ? SECTOR : 400);
+    const run = random.below(6) === 0 ? 4 : 1;
+    const byte = random.below(2) === 0 ? random.pick(borders) : random.below(256);
+    for (let at = start; at < start + run; at++) {
+      undo.push([at, image.readUInt8(at)]);
+      image.writeUInt8(byte, at);
+    }
+  }
+  return () => {
+    for (const [at, byte] of undo.reverse()) image.writeUInt8(byte, at);
+  };
+}
+
+/** What is wrong with an entry; undefined when nothing is. */
+function faultOf(path: string, entry: IsoEntry, bytes: number): string | undefined {
+  if (path.split('/').some((name) => /^\.{0,2}$|[\u0000-\u001f\u007f]/.test(name))) return 'a bad name';
+  if (/\p{Surrogate}/u.test(path)) return 'a name that no URL can carry';
+  if (entry.type !== 'file') return undefined;
+  const sum = entry.extents.reduce((total, { length }) => total + length, 0);
+  if (sum !== entry.size) return 'a size that is not that of its extents';
+  const isOutside = entry.extents.some(({ offset, length }) => offset < 0 || length < 1 || offset + length > bytes);
+  return isOutside ? 'bytes outside of the ISO' : undefined;
+}
+
+/** Opens an image, looks at everything in it, and follows its links; gives the code of the error that ends that. */
+async function explore(t: Test, image: Buffer): Promise<string> {
+  try {
+    const volume = await openImage(image);
+    const found = await crawl(volume, 2000);
+    for (const [path, entry] of found) {
+      const fault = faultOf(path, entry, image.length);
+      if (fault !== undefined) t.fail(`${JSON.stringify(path)} has ${fault}`);
+      if (entry.type === 'link') await lookup(volume, path.split('/'), 'any-case');
+    }
+    return 'opened';
+  } catch (error) {
+    if (error instanceof ServiceError) return error.code;
+    throw error;
+  }
+}
+
+/** Explores mutated images until so many are done; gives how often each way of ending came. */
+async function fuzz(t: Test, image: Buffer, sectors: readonly [number, ...number[]], rounds: number, seed: number) {
+  const random = new Random(seed);
+  const outcomes = new Map<string, number>();
+  let slowest = 0;
+  for (let round = 0; round < rounds; round++) {
+    const restore = mutate(image, random, sectors);
+    const start = performance.now();
+    const outcome = await explore(t, image);
+    slowest = Math.max(slowest, performance.now() - start);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    restore();
+  }
+  t.comment(`${JSON.stringify([...outcomes])}, slowest ${slowest.toFixed(0)} ms`);
+  t.ok(slowest < 5000, 'no image takes long');
+  return outcomes;
+}
+
+t.test('an image with broken bytes anywhere in its structures is read or refused', async (t) => {
+  const image = everything();
+  const whole = await explore(t, image);
+  t.equal(whole, 'opened');
+  const outcomes = await fuzz(t, image, [16, 17, 18, 20, 21, 22, 23, 30, 31, 50, 51], 4000, 1);
+  t.ok((outcomes.get('opened') ?? 0) > 2000, 'most of them can still be read');
+  t.ok(outcomes.size > 2, 'and some cannot');
+});
+
+t.test('a real ISO with broken bytes is read or refused', async (t) => {
+  const path = realIsos[1];
+  if (!(await needFile(t, path))) return;
+  const image = await readFile(path);
+  const outcomes = await fuzz(t, image, [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28], 4000, 2);
+  t.ok((outcomes.get('opened') ?? 0) > 2000, 'most of them can still be read');
+});
+
+t.test('an image that is cut off anywhere is read or refused', async (t) => {
+  const image = everything();
+  for (let sectors = 0; sectors < 64; sectors++) {
+    for (const extra of [0, 1, 1000]) await explore(t, image.subarray(0, sectors * SECTOR + extra));
+  }
+  t.equal(await explore(t, image.subarray(0, 41 * SECTOR)), 'TRUNCATED');
+});
+
+t.test('noise that begins like an ISO is read or refused', async (t) => {
+  const random = new Random(3);
+  for (let round = 0; round < 300; round++) {
+    const image = everything();
+    const sector = random.pick([20, 21, 22, 23, 50]);
+    for (let at = sector * SECTOR + 34 * random.below(3); at < (sector + 1) * SECTOR; at++)
+      image[at] = random.below(256);
+    await explore(t, image);
+  }
+  t.pass('every image came to an end');
+});
