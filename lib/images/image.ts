@@ -1,0 +1,98 @@
+import { EventEmitter, once } from 'node:events';
+import type { Mount } from '../mount/mount.js';
+import type { Tree } from '../tree.js';
+import type { ImageRecord } from './record.js';
+
+/** Milliseconds: a timer that is set for longer fires at once. */
+const longestTimer = 2 ** 31 - 1;
+
+/** An image in the running service: its record, its mount, and whoever waits for it. */
+export class Image {
+  readonly #changes = new EventEmitter();
+  readonly #abort = new AbortController();
+  #mount: Mount | undefined;
+  #listed = false;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** It is being deleted: its record must not be written any more. */
+  leaving = false;
+
+  constructor(public record: ImageRecord) {
+    // A thousand machines wait for one image.
+    this.#changes.setMaxListeners(0);
+  }
+
+  /** Whether the image exists for clients; before, it only keeps its name from being taken. */
+  get listed(): boolean {
+    return this.#listed;
+  }
+
+  /** Aborted when the image is deleted or the service stops: ends its download. */
+  get gone(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** The files of the image, while it can be served. */
+  get tree(): Tree | undefined {
+    return this.record.status === 'OK' ? this.#mount?.tree : undefined;
+  }
+
+  /** Whether it will be `OK` or `failed` by itself. */
+  get pending(): boolean {
+    return this.record.status === 'downloading iso' || this.record.status === 'preparing';
+  }
+
+  /** Takes over a new record, and tells everybody who waits. */
+  update(record: ImageRecord): void {
+    this.record = record;
+    this.#listed = true;
+    this.#changes.emit('change');
+  }
+
+  /** Serves another mount from now on. Whoever reads from the former one finishes with its bytes. */
+  serve(mount: Mount): void {
+    void this.#mount?.unmount();
+    this.#mount = mount;
+  }
+
+  /** Does one thing after the other: of two mounts the one that was begun later has the newer bytes. */
+  inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Ends everything that goes on for the image. */
+  end(): void {
+    this.#listed = false;
+    this.#abort.abort();
+    this.#changes.emit('change');
+    void this.#mount?.unmount();
+  }
+
+  /**
+   * Waits until the image is neither downloading nor preparing, or gone.
+   * @param milliseconds at most
+   * @param signal ends the waiting early, as when the client has left
+   */
+  async settled(milliseconds: number, signal: AbortSignal): Promise<void> {
+    // Not AbortSignal.timeout(): within AbortSignal.any() nothing holds it, and once collected it never fires.
+    const enough = new AbortController();
+    const stop = () => enough.abort();
+    const timer = setTimeout(stop, Math.min(milliseconds, longestTimer));
+    signal.addEventListener('abort', stop);
+    try {
+      if (signal.aborted) return;
+      while (this.pending && !this.gone.aborted) await once(this.#changes, 'change', { signal: enough.signal });
+    } catch {
+      // Time is up, or nobody is interested any more; the caller looks at the record.
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+}
+
+/** What the log calls an image. */
+export function title({ record }: Image): string {
+  return `${record.name} ${record.version}`;
+}

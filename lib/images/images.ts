@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { ServiceError } from '../errors.js';
+import { checkFileName, checkName } from '../path.js';
+import type { Match } from '../tree.js';
+import { Image, title } from './image.js';
+import { Life, type LifeOptions } from './life.js';
+import type { Reception } from './reception.js';
+import type { ImageRecord, ImageSource } from './record.js';
+import { checkLocal, checkStored, isoNameOf, isoOf, storedNameOf } from './sources.js';
+
+export interface ImagesOptions extends LifeOptions {
+  /** Folders, with their real paths, to which `isolocal` is restricted; undefined: it is not. */
+  readonly localFolders: readonly string[] | undefined;
+  /** Names that the southbound URL space has for something else, in lower case. */
+  readonly reservedNames: ReadonlySet<string>;
+}
+
+export type ImageFilter = Partial<Record<'id' | 'name' | 'version' | 'iso' | 'status', string>>;
+
+/** All images: how each comes into being, is found, and goes. */
+export class Images {
+  readonly #images = new Map<string, Image>();
+  readonly #life: Life;
+
+  private constructor(private readonly options: ImagesOptions) {
+    this.#life = new Life(options, (isoName) => this.replaced(isoName));
+  }
+
+  /** Brings back every image of the inventory. Resolves when all that can be served at once are; downloads go on. */
+  static async restore(options: ImagesOptions): Promise<Images> {
+    const images = new Images(options);
+    for (const record of options.inventory.all()) await images.#restore(record);
+    return images;
+  }
+
+  /** Records of the images that match, in the order in which they came. */
+  list(filter: ImageFilter): ImageRecord[] {
+    const wanted = Object.entries(filter);
+    return this.#listed()
+      .map((image) => image.record)
+      .filter((record) => wanted.every(([member, value]) => record[member] === value));
+  }
+
+  /** The image that has exactly this id, or this name and version. */
+  get(filter: Pick<ImageFilter, 'id' | 'name' | 'version'>): Image | undefined {
+    const wanted = Object.entries(filter);
+    return this.#listed().find(({ record }) => wanted.every(([member, value]) => record[member] === value));
+  }
+
+  /** The image that has this place in the URL space: one that is served, or will be. */
+  at(name: string, version: string, match: Match): Image | undefined {
+    const fold = (text: string) => (match === 'exact' ? text : text.toLowerCase());
+    const wanted = [fold(name), fold(version)];
+    return this.#listed().find(({ record, pending, tree }) => {
+      if (!pending && tree === undefined) return false;
+      return fold(record.name) === wanted[0] && fold(record.version) === wanted[1];
+    });
+  }
+
+  /** Records of the images, also of those that are still being uploaded, that need a file of the store. */
+  usersOf(isoName: string): ImageRecord[] {
+    return [...this.#images.values()].map((image) => image.record).filter((record) => storedNameOf(record) === isoName);
+  }
+
+  /**
+   * Takes a name and version, so that of two who want it one wins. Follow it with `begin` or `abandon`.
+   * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
+   */
+  claim(name: string, version: string, source: ImageSource): Image {
+    checkName(name, 'name');
+    checkName(version, 'version');
+    if (this.options.reservedNames.has(name.toLowerCase())) {
+      const reserved = [...this.options.reservedNames].join(', ');
+      throw new ServiceError('BAD_REQUEST', `name ${JSON.stringify(name)} is in use by the service (${reserved})`);
+    }
+    const iso = isoOf(source);
+    for (const { record } of this.#images.values()) {
+      if (record.name === name && record.version === version) throw new ServiceError('EXISTS', 'Image already exists');
+    }
+    const [user] = source.kind === 'isoclient' ? this.usersOf(iso) : [];
+    if (user) throw new ServiceError('IN_USE', `${user.name} ${user.version} is made from ${iso}; choose another name`);
+    const createdAt = new Date().toISOString();
+    const record: ImageRecord = { id: randomUUID(), name, version, iso, status: 'preparing', source, createdAt };
+    const image = new Image(record);
+    this.#images.set(record.id, image);
+    return image;
+  }
+
+  /** Gives a claimed name free again. */
+  abandon(image: Image): void {
+    this.#images.delete(image.record.id);
+    image.end();
+  }
+
+  /**
+   * Adds an image from a source that is not the request's body. What takes long goes on after it resolves.
+   * @throws ServiceError the errors of `claim`; NOT_FOUND, FORBIDDEN, NOT_AN_ISO about the file; IN_USE, BUSY, NO_SPACE
+   */
+  async add(name: string, version: string, source: ImageSource): Promise<Image> {
+    const image = this.claim(name, version, source);
+    let arriving: Reception | undefined;
+    try {
+      arriving = await this.#check(image, source);
+      await this.begin(image, arriving);
+      return image;
+    } catch (error) {
+      await arriving?.discard();
+      this.abandon(image);
+      throw error;
+    }
+  }
+
+  /** Makes a claimed image exist; its ISO is in the store, or arrives by download. */
+  async begin(image: Image, arriving?: Reception): Promise<void> {
+    const record: ImageRecord = { ...image.record, status: arriving ? 'downloading iso' : 'preparing' };
+    await this.options.inventory.put(record);
+    image.update(record);
+    void this.#life.bringUp(image, arriving);
+  }
+
+  /**
+   * Deletes an image; its ISO stays. Paths below it lead nowhere once it resolves.
+   * @returns the record as it was
+   * @throws ServiceError NOT_FOUND
+   */
+  async remove(image: Image): Promise<ImageRecord> {
+    if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');
+    image.leaving = true;
+    try {
+      await this.options.inventory.remove(image.record.id);
+    } catch (error) {
+      image.leaving = false;
+      throw error;
+    }
+    this.abandon(image);
+    this.options.log.info(`image ${title(image)}: deleted`);
+    return image.record;
+  }
+
+  /** Shows the new bytes of an ISO that was replaced in the store; an image that they cannot make stays as it was. */
+  async replaced(isoName: string): Promise<void> {
+    for (const image of this.#listed()) {
+      if (image.record.iso !== isoName || image.record.status === 'downloading iso') continue;
+      await this.#life.renew(image);
+    }
+  }
+
+  /** Ends downloads, which go on at the next start, and lets go of every ISO. */
+  stop(): void {
+    for (const image of this.#images.values()) image.end();
+  }
+
+  #listed(): Image[] {
+    return [...this.#images.values()].filter((image) => image.listed && !image.leaving);
+  }
+
+  /** @returns the claim on the store's name where the ISO has to arrive first */
+  async #check(image: Image, source: ImageSource): Promise<Reception | undefined> {
+    const { store, localFolders } = this.options;
+    const name = isoNameOf(source);
+    if (source.kind === 'isolocal') {
+      const target = await checkLocal(source.value, localFolders);
+      await store.link(name, target);
+    } else if (source.kind === 'isostore') {
+      await checkStored(name, store);
+    } else {
+      return store.receive(this.#nameDownload(image, name), undefined);
+    }
+    return undefined;
+  }
+
+  /**
+   * The store's name for a download: the URL's, unless another image is made from a file of that name. Many a mirror
+   * calls every ISO `boot.iso`, and one image must not become another one's bytes.
+   */
+  #nameDownload(image: Image, wanted: string): string {
+    const { id, name, version } = image.record;
+    const isFree = (iso: string) => this.usersOf(iso).every((user) => user.id === id);
+    const iso = isFree(wanted) ? wanted : checkFileName(`${name}-${version}-${wanted}`, 'the file name of isoweb');
+    image.record = { ...image.record, iso };
+    if (!isFree(iso)) throw new ServiceError('IN_USE', `Other images are made from ${wanted} and ${iso}`);
+    return iso;
+  }
+
+  async #restore(record: ImageRecord): Promise<void> {
+    const { store } = this.options;
+    const image = new Image(record);
+    const twin = this.get({ name: record.name, version: record.version });
+    this.#images.set(record.id, image);
+    image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });
+    try {
+      checkName(record.name, 'name');
+      checkName(record.version, 'version');
+      if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');
+      const isoName = checkFileName(storedNameOf(record), 'iso');
+      const isStored = (await store.find(isoName)) !== undefined;
+      const isDownload = record.source?.kind === 'isoweb';
+      if (record.status === 'downloading iso' || (isDownload && !isStored)) {
+        if (!isDownload)
+          throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
+        image.update({ ...record, status: 'downloading iso' });
+        void this.#life.bringUp(image, await store.receive(isoName, undefined));
+        return;
+      }
+      if (isStored) await store.adopt(isoName);
+      await this.#life.prepare(image);
+    } catch (error) {
+      await this.#life.fail(image, error);
+    }
+  }
+}

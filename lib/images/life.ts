@@ -1,0 +1,121 @@
+import { ServiceError, messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { MountDriver } from '../mount/mount.js';
+import { probe } from '../mount/probe.js';
+import { checkDownloadUrl, openDownload } from './download.js';
+import { type Image, title } from './image.js';
+import type { Inventory } from './inventory.js';
+import type { Reception } from './reception.js';
+import type { ImageRecord } from './record.js';
+import { isoPathOf, storedNameOf } from './sources.js';
+import type { Store } from './store.js';
+
+export interface LifeOptions {
+  readonly inventory: Inventory;
+  readonly store: Store;
+  readonly driver: MountDriver;
+  readonly log: Log;
+  /** Milliseconds that the far end of a download may be silent. */
+  readonly idleTimeout: number;
+}
+
+/** What happens to an image from `downloading iso` over `preparing` to `OK` or `failed`. */
+export class Life {
+  /** @param stored told the name of an ISO that has arrived, for the other images that are made from it */
+  constructor(
+    private readonly options: LifeOptions,
+    private readonly stored: (isoName: string) => Promise<void>,
+  ) {}
+
+  /**
+   * Takes an image to `OK` or `failed`. Never rejects.
+   * @param arriving the claim on the store's name, where the ISO has to be downloaded first
+   */
+  async bringUp(image: Image, arriving?: Reception): Promise<void> {
+    try {
+      if (arriving) await this.#download(image, arriving);
+      await this.prepare(image);
+    } catch (error) {
+      await arriving?.discard().catch((left: unknown) => this.options.log.error(messageOf(left)));
+      if (!image.gone.aborted) await this.fail(image, error);
+    }
+  }
+
+  /** Makes the files of an image's ISO served. @throws ServiceError the errors of the mount driver */
+  prepare(image: Image): Promise<void> {
+    return image.inTurn(() => this.#mount(image));
+  }
+
+  /** Shows the new bytes of an ISO that was replaced, or leaves the image as it was and says why. */
+  async renew(image: Image): Promise<void> {
+    try {
+      await this.prepare(image);
+    } catch (error) {
+      const reason = `The ISO was replaced by a file that cannot be served: ${this.#explain(error)}`;
+      await this.#save(image, { ...image.record, error: reason });
+    }
+  }
+
+  async fail(image: Image, error: unknown): Promise<void> {
+    const reason = this.#explain(error);
+    this.options.log.error(`image ${title(image)}: failed, and tried again at the next start: ${reason}`);
+    await this.#save(image, { ...image.record, status: 'failed', error: reason });
+  }
+
+  async #download(image: Image, arriving: Reception): Promise<void> {
+    const { idleTimeout, log } = this.options;
+    const name = storedNameOf(image.record);
+    log.info(`image ${title(image)}: downloading ${name}`);
+    const url = checkDownloadUrl(image.record.source?.value ?? '');
+    const { body, length } = await openDownload(url, { signal: image.gone, idleTimeout });
+    // An abort while the file is being closed comes when nobody reads it any more.
+    body.on('error', () => undefined);
+    const complete = () => {
+      if (length === undefined || arriving.bytes === length) return Promise.resolve();
+      const message = `The download ended after ${arriving.bytes} of ${length} bytes`;
+      return Promise.reject(new ServiceError('BAD_GATEWAY', message));
+    };
+    try {
+      await arriving.take({ stream: body, complete }, () => undefined, probe);
+    } finally {
+      body.destroy();
+    }
+    await this.stored(name);
+    await this.#save(image, { ...image.record, status: 'preparing' });
+  }
+
+  async #mount(image: Image): Promise<void> {
+    const { driver, store, log } = this.options;
+    const name = storedNameOf(image.record);
+    const path = isoPathOf(image.record, store);
+    // A file from elsewhere is not what the store may have under its name by now.
+    const digest = path === store.pathOf(name) ? (await store.find(name))?.sha256 : undefined;
+    const mount = await driver.mount({ path, ...(digest !== undefined && { digest }) });
+    if (image.gone.aborted) {
+      void mount.unmount();
+      return;
+    }
+    image.serve(mount);
+    const { error, ...record } = image.record;
+    await this.#save(image, { ...record, status: 'OK', bytes: mount.bytes });
+    const before = error === undefined ? '' : `, before: ${error}`;
+    log.info(`image ${title(image)}: OK (${mount.view}, ${mount.bytes} bytes${before})`);
+  }
+
+  #explain(error: unknown): string {
+    if (error instanceof ServiceError) return error.message;
+    this.options.log.error(`internal error: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
+    return 'Something went wrong in the service; its log says what';
+  }
+
+  /** Changes a record. The service goes on with it even if the disk refuses it, and says so. */
+  async #save(image: Image, record: ImageRecord): Promise<void> {
+    image.update(record);
+    const { inventory, log } = this.options;
+    if (image.leaving || image.gone.aborted) return;
+    if (JSON.stringify(inventory.get(record.id)) === JSON.stringify(record)) return;
+    await inventory.put(record).catch((error: unknown) => {
+      log.error(`image ${title(image)}: its record could not be saved: ${messageOf(error)}`);
+    });
+  }
+}

@@ -1,0 +1,156 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { ServiceError, systemCode } from '../errors.js';
+
+/** Where the bytes of a file come from; `complete` resolves when none is missing. */
+export interface Source {
+  readonly stream: Readable;
+  complete(): Promise<void>;
+}
+
+/**
+ * Hands each chunk of a stream to a sink and waits for it before asking for the next one, which is the backpressure.
+ * A sink that fails leaves the stream paused and alive, so that the request it belongs to can still be answered.
+ */
+function pump(stream: Readable, sink: (chunk: Buffer) => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let writing: Promise<void> = Promise.resolve();
+    const settle = (error?: unknown) => {
+      stream.pause();
+      stream.off('data', more).off('end', end).off('error', fail).off('close', gone);
+      // The last chunk may still be on its way to the disk: the caller is about to close the file, and it may yet fail.
+      const answer = (failed?: unknown) => (failed === undefined ? resolve() : reject(asError(failed)));
+      writing.then(
+        () => answer(error),
+        (failed: unknown) => answer(error ?? failed),
+      );
+    };
+    const more = (chunk: Buffer) => {
+      stream.pause();
+      writing = sink(chunk);
+      writing.then(() => stream.resume(), settle);
+    };
+    const end = () => settle();
+    const fail = (error: unknown) => settle(sourceError(error));
+    // What broke the stream before anybody listened is kept in `errored`.
+    const gone = () => fail(stream.errored);
+    stream.on('data', more).on('end', end).on('error', fail).on('close', gone);
+    // Stays for good: a stream that breaks when nobody takes from it any more must not end the process.
+    stream.on('error', () => undefined);
+    if (stream.destroyed) gone();
+    else stream.resume();
+  });
+}
+
+/** A request's stream only ever breaks because its client has gone, or its form makes no sense; a download explains. */
+function sourceError(error: unknown): Error {
+  const explained = error instanceof ServiceError || (error instanceof Error && error.name === 'AbortError');
+  if (explained) return error;
+  return new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived', { cause: error });
+}
+
+function asError(error: unknown): Error {
+  if (systemCode(error) === 'ENOSPC' || systemCode(error) === 'EDQUOT') {
+    return new ServiceError('NO_SPACE', 'There is no room left for the file', { cause: error });
+  }
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** A file on its way into a store: written out of sight, and given its name only when it is whole and on the disk. */
+export class Reception {
+  readonly #temporary: string;
+  #bytes = 0;
+  #sha256 = '';
+  #released = false;
+
+  /**
+   * @param folder where the file is written, on the file system of the store
+   * @param length bytes that were announced, if any
+   * @param move gives the finished file its name; the store's part
+   * @param release ends the claim on the name; called once, whatever happens
+   */
+  constructor(
+    folder: string,
+    readonly length: number | undefined,
+    private readonly move: (reception: Reception) => Promise<void>,
+    private readonly release: () => void,
+  ) {
+    this.#temporary = join(folder, `${randomUUID()}.part`);
+  }
+
+  /** The file under its temporary name. */
+  get path(): string {
+    return this.#temporary;
+  }
+
+  /** Bytes received so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Hexadecimal, once all is received. */
+  get sha256(): string {
+    return this.#sha256;
+  }
+
+  /**
+   * Receives the file, checks it and puts it in its place; or throws and leaves everything as it was.
+   * @param progress told the bytes so far, after each write
+   * @param check looks at the complete file under its temporary name, and throws to refuse it
+   * @throws ServiceError BAD_REQUEST (incomplete or empty), NO_SPACE, and what the source and `check` throw
+   */
+  async take(source: Source, progress: (bytes: number) => void, check?: (path: string) => Promise<void>) {
+    try {
+      await this.#write(source, progress);
+      await check?.(this.#temporary);
+      await this.move(this);
+    } catch (error) {
+      throw asError(error);
+    } finally {
+      await this.discard();
+    }
+  }
+
+  /** Gives the name free again and removes what has no name yet. Safe to call twice. */
+  async discard(): Promise<void> {
+    try {
+      await rm(this.#temporary, { force: true });
+    } finally {
+      // By now the name may be somebody else's.
+      if (!this.#released) this.release();
+      this.#released = true;
+    }
+  }
+
+  async #write(source: Source, progress: (bytes: number) => void): Promise<void> {
+    const file = await open(this.#temporary, 'wx');
+    try {
+      const hash = createHash('sha256');
+      await pump(source.stream, async (chunk) => {
+        hash.update(chunk);
+        await writeAll(file, chunk);
+        this.#bytes += chunk.length;
+        progress(this.#bytes);
+      });
+      await source.complete();
+      this.#sha256 = hash.digest('hex');
+      if (this.#bytes === 0) throw new ServiceError('BAD_REQUEST', 'The file is empty');
+      if (this.length !== undefined && this.#bytes !== this.length) {
+        const message = `The file ended after ${this.#bytes} of ${this.length} bytes`;
+        throw new ServiceError('BAD_REQUEST', message);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+async function writeAll(file: FileHandle, chunk: Buffer): Promise<void> {
+  for (let done = 0; done < chunk.length;) {
+    const { bytesWritten } = await file.write(chunk, done, chunk.length - done);
+    done += bytesWritten;
+  }
+}

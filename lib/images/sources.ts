@@ -1,0 +1,81 @@
+import { realpath } from 'node:fs/promises';
+import { basename, isAbsolute, resolve, sep } from 'node:path';
+import { ServiceError, systemCode } from '../errors.js';
+import { probe as checkIso } from '../mount/probe.js';
+import { checkFileName } from '../path.js';
+import { checkDownloadUrl, storeNameOf, withoutCredentials } from './download.js';
+import type { ImageRecord, ImageSource } from './record.js';
+import type { Store } from './store.js';
+
+export { checkIso };
+
+/** The name that the ISO of a source has, or will have, in the store. */
+export function isoNameOf(source: ImageSource): string {
+  const { kind, value } = source;
+  if (kind === 'isoweb') {
+    const name = storeNameOf(checkDownloadUrl(value));
+    if (name === undefined) {
+      const shown = JSON.stringify(withoutCredentials(value));
+      throw new ServiceError('BAD_REQUEST', `isoweb ${shown} names no file; allowed: a URL that ends with a file name`);
+    }
+    return checkFileName(name, 'the file name of isoweb');
+  }
+  if (kind === 'isolocal') {
+    if (!isAbsolute(value) || value.includes('\0')) {
+      const message = `isolocal ${JSON.stringify(value)} is not allowed; allowed: an absolute path on the server`;
+      throw new ServiceError('BAD_REQUEST', message);
+    }
+    return checkFileName(basename(value), 'the file name of isolocal');
+  }
+  return checkFileName(value, kind);
+}
+
+/** What the record shows as `iso`: as documented, the path for a file from the server and the stored name otherwise. */
+export function isoOf(source: ImageSource): string {
+  return source.kind === 'isolocal' ? source.value : isoNameOf(source);
+}
+
+/** The name of an image's ISO in the store. */
+export function storedNameOf(record: ImageRecord): string {
+  return isAbsolute(record.iso) ? basename(record.iso) : record.iso;
+}
+
+/** Where an image's ISO is on the disk. */
+export function isoPathOf(record: ImageRecord, store: Store): string {
+  return isAbsolute(record.iso) ? record.iso : store.pathOf(checkFileName(record.iso, 'iso'));
+}
+
+/** @throws ServiceError NOT_FOUND (no such file in the store), NOT_AN_ISO */
+export async function checkStored(name: string, store: Store): Promise<void> {
+  if ((await store.find(name)) === undefined) throw new ServiceError('NOT_FOUND', `There is no ${name} in the store`);
+  await checkIso(store.pathOf(name));
+}
+
+function mayTake(path: string, folders: readonly string[] | undefined): boolean {
+  return folders?.some((folder) => path.startsWith(folder.endsWith(sep) ? folder : folder + sep)) ?? true;
+}
+
+/**
+ * Checks a file of the server and finds where it really is.
+ * @param folders to which `isolocal` is restricted, if it is: as configured, and their real paths
+ * @throws ServiceError NOT_FOUND, FORBIDDEN (outside of the folders), BAD_REQUEST (no regular file), NOT_AN_ISO
+ */
+export async function checkLocal(path: string, folders: readonly string[] | undefined): Promise<string> {
+  const shown = JSON.stringify(path);
+  const outside = () =>
+    new ServiceError('FORBIDDEN', `isolocal ${shown} is outside of the folders that isoLocalDirs allows`);
+  // By name first, so that nobody learns what exists elsewhere; then where its links really lead.
+  if (!mayTake(resolve(path), folders)) throw outside();
+  try {
+    const target = await realpath(path);
+    if (!mayTake(target, folders)) throw outside();
+    await checkIso(target);
+    return target;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined || error instanceof ServiceError) throw error;
+    if (code === 'EACCES') throw new ServiceError('FORBIDDEN', `isolocal ${shown} cannot be read by the service`);
+    if (!/^(ENOENT|ENOTDIR|ELOOP|ENAMETOOLONG)$/.test(code)) throw error;
+    throw new ServiceError('NOT_FOUND', `isolocal ${shown}: there is no such file on the server`, { cause: error });
+  }
+}

@@ -1,0 +1,278 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { ServiceError } from '../../lib/errors.js';
+import { Reception, type Source } from '../../lib/images/reception.js';
+import { beforeEach, systemError } from '../fixtures/disk.js';
+import { descriptorsBelow } from '../fixtures/folder-setup.js';
+import { Random } from '../fixtures/random.js';
+
+const nothing = () => undefined;
+
+function sourceOf(stream: Readable): Source {
+  return { stream, complete: () => Promise.resolve() };
+}
+
+function textSource(...chunks: string[]): Source {
+  return sourceOf(Readable.from(chunks.map((chunk) => Buffer.from(chunk))));
+}
+
+/** A stream that gives one chunk, and then what the test makes of it. */
+function started(): Readable {
+  const stream = new Readable({ read: nothing });
+  stream.push('first');
+  return stream;
+}
+
+interface Setup {
+  readonly reception: Reception;
+  /** Where temporary files lie. */
+  readonly folder: string;
+  readonly target: string;
+  readonly released: () => number;
+}
+
+function setUp(t: Test, length?: number, move?: (target: string) => Promise<void>): Setup {
+  const base = t.testdir({ transit: {}, stored: { 'x.iso': 'old' } });
+  const target = join(base, 'stored', 'x.iso');
+  let released = 0;
+  const reception = new Reception(
+    join(base, 'transit'),
+    length,
+    ({ path }) => (move ? move(target) : rename(path, target)),
+    () => released++,
+  );
+  return { reception, folder: join(base, 'transit'), target, released: () => released };
+}
+
+t.test('the stored bytes are the sent bytes, however the network cuts them into pieces', async (t) => {
+  const random = new Random(1);
+  for (let run = 0; run < 20; run++) {
+    const chunks = Array.from({ length: 1 + random.below(20) }, () => {
+      return Buffer.from(Array.from({ length: 1 + random.below(3000) }, () => random.below(256)));
+    });
+    const whole = Buffer.concat(chunks);
+    const { reception, target, folder, released } = setUp(t, run % 2 === 0 ? whole.length : undefined);
+    const told: number[] = [];
+    await reception.take(sourceOf(Readable.from(chunks)), (bytes) => told.push(bytes));
+    t.ok(whole.equals(await readFile(target)), `run ${run}`);
+    t.equal(reception.sha256, createHash('sha256').update(whole).digest('hex'));
+    t.equal(reception.bytes, whole.length);
+    t.equal(told.length, chunks.length, 'told after each write');
+    t.equal(told.at(-1), whole.length);
+    t.same(
+      told,
+      told.toSorted((a, b) => a - b),
+    );
+    t.same(await readdir(folder), []);
+    t.equal(released(), 1);
+  }
+});
+
+t.test('a write that the disk takes only in part goes on with the rest', async (t) => {
+  const { reception, target } = setUp(t);
+  const text = 'a long text that the disk takes in four pieces';
+  const lengths: unknown[] = [];
+  await beforeEach(t, 'write', (args) => {
+    lengths.push(args[2]);
+    if (Array.isArray(args) && typeof args[2] === 'number') args[2] = Math.min(args[2], 13);
+    return Promise.resolve();
+  });
+  await reception.take(textSource(text), nothing);
+  t.equal(await readFile(target, 'utf8'), text);
+  t.same(lengths, [46, 33, 20, 7]);
+});
+
+interface Failure {
+  readonly what: string;
+  readonly length?: number;
+  readonly source: () => Source;
+  readonly error: Error | { readonly code: string; readonly message?: RegExp };
+  readonly check?: () => Promise<void>;
+  readonly move?: () => Promise<void>;
+  readonly disk?: (t: Test) => Promise<void>;
+  readonly progress?: () => void;
+}
+
+const refused = new ServiceError('NOT_AN_ISO', 'no');
+const two = () => textSource('one', 'two');
+
+function breaking(error?: Error): Source {
+  const stream = started();
+  stream.once('resume', () => setImmediate(() => stream.destroy(error)));
+  return sourceOf(stream);
+}
+
+function fullAfter(bytes: number, code: string) {
+  return (t: Test) => {
+    let written = 0;
+    return beforeEach(t, 'write', (args) => {
+      written += typeof args[2] === 'number' ? args[2] : 0;
+      return written > bytes ? turn().then(() => Promise.reject(systemError(code))) : Promise.resolve();
+    });
+  };
+}
+
+const failures: Failure[] = [
+  { what: 'the stream fails', source: () => breaking(refused), error: refused },
+  {
+    what: 'the stream just closes',
+    source: () => breaking(),
+    error: { code: 'BAD_REQUEST', message: /ended before all/ },
+  },
+  {
+    what: 'the client resets the connection',
+    source: () => breaking(systemError('ECONNRESET')),
+    error: { code: 'BAD_REQUEST', message: /^The upload ended before all of the file had arrived$/ },
+  },
+  {
+    what: 'the stream has failed before anybody reads it',
+    source: () => sourceOf(started().on('error', nothing).destroy(refused)),
+    error: refused,
+  },
+  {
+    what: 'the stream was destroyed before anybody reads it',
+    source: () => sourceOf(started().destroy()),
+    error: { code: 'BAD_REQUEST' },
+  },
+  { what: 'the body is short', length: 7, source: two, error: { code: 'BAD_REQUEST', message: /after 6 of 7 bytes/ } },
+  { what: 'the body is long', length: 5, source: two, error: { code: 'BAD_REQUEST', message: /after 6 of 5 bytes/ } },
+  { what: 'the body is empty', source: () => textSource(), error: { code: 'BAD_REQUEST', message: /empty/ } },
+  { what: 'an empty body is announced', length: 0, source: () => textSource(), error: { code: 'BAD_REQUEST' } },
+  {
+    what: 'the source says that bytes are missing',
+    source: () => ({ ...two(), complete: () => Promise.reject(refused) }),
+    error: refused,
+  },
+  { what: 'the disk is full at once', source: two, disk: fullAfter(0, 'ENOSPC'), error: { code: 'NO_SPACE' } },
+  {
+    what: 'the disk is full at the very last piece, of a length that nobody knew',
+    source: two,
+    disk: fullAfter(5, 'ENOSPC'),
+    error: { code: 'NO_SPACE', message: /^There is no room left for the file$/ },
+  },
+  { what: 'the quota is used up', length: 6, source: two, disk: fullAfter(3, 'EDQUOT'), error: { code: 'NO_SPACE' } },
+  { what: 'the disk fails', source: two, disk: fullAfter(5, 'EIO'), error: { code: 'EIO' } },
+  {
+    what: 'the disk is full when all is written',
+    source: two,
+    disk: (t) => beforeEach(t, 'sync', () => Promise.reject(systemError('ENOSPC'))),
+    error: { code: 'NO_SPACE' },
+  },
+  { what: 'the check refuses the file', source: two, check: () => Promise.reject(refused), error: refused },
+  {
+    what: 'the rename fails',
+    source: two,
+    move: () => Promise.reject(systemError('EISDIR')),
+    error: { code: 'EISDIR' },
+  },
+  {
+    what: 'whoever is told of the progress throws',
+    source: two,
+    progress: () => {
+      throw refused;
+    },
+    error: refused,
+  },
+];
+
+for (const failure of failures) {
+  t.test(`when ${failure.what}, no temporary file is left and the old file stays`, async (t) => {
+    const { reception, folder, target, released } = setUp(t, failure.length, failure.move);
+    const source = failure.source();
+    await failure.disk?.(t);
+    await t.rejects(reception.take(source, failure.progress ?? nothing, failure.check), failure.error);
+    t.same(await readdir(folder), []);
+    t.equal(await readFile(target, 'utf8'), 'old');
+    t.equal(released(), 1);
+    t.equal(await descriptorsBelow(folder), 0, 'and no descriptor');
+    await reception.discard();
+    t.equal(released(), 1, 'the name is given back once');
+  });
+}
+
+t.test('a folder that is gone fails the reception and frees the name', async (t) => {
+  const { reception, folder, released } = setUp(t);
+  await rm(folder, { recursive: true });
+  await t.rejects(reception.take(two(), nothing), { code: 'ENOENT' });
+  t.equal(released(), 1);
+});
+
+t.test('the check sees the whole file while the old one is still in its place', async (t) => {
+  const { reception, target, folder } = setUp(t, 6);
+  await reception.take(two(), nothing, async (path) => {
+    t.equal(path, reception.path);
+    t.match(path, new RegExp(`^${folder}/[^/]+\\.part$`));
+    t.equal(await readFile(path, 'utf8'), 'onetwo');
+    t.equal(await readFile(target, 'utf8'), 'old');
+  });
+  t.equal(await readFile(target, 'utf8'), 'onetwo');
+});
+
+t.test('what the old file held is served until the rename', async (t) => {
+  const { reception, target } = setUp(t);
+  const stream = started();
+  const taken = reception.take(sourceOf(stream), nothing);
+  while (reception.bytes === 0) await turn();
+  t.equal(await readFile(target, 'utf8'), 'old');
+  stream.push(null);
+  await taken;
+  t.equal(await readFile(target, 'utf8'), 'first');
+});
+
+t.test('after a full disk the request is still there to be answered, and may break later', async (t) => {
+  const { reception } = setUp(t);
+  const stream = started();
+  await fullAfter(0, 'ENOSPC')(t);
+  await t.rejects(reception.take(sourceOf(stream), nothing), { code: 'NO_SPACE' });
+  t.equal(stream.destroyed, false);
+  t.equal(stream.isPaused(), true);
+  t.equal(stream.listenerCount('data'), 0);
+  stream.destroy(systemError('ECONNRESET'));
+  // An error that nobody hears would end the process.
+  await sleep(10);
+});
+
+t.test('a slow disk slows the client down and does not fill the memory', async (t) => {
+  const chunk = Buffer.alloc(64 * 1024);
+  const total = 200;
+  const { reception } = setUp(t, total * chunk.length);
+  let produced = 0;
+  let furthest = 0;
+  const stream = new Readable({
+    highWaterMark: 4 * chunk.length,
+    read() {
+      this.push(produced++ < total ? chunk : null);
+    },
+  });
+  await beforeEach(t, 'write', () => sleep(1));
+  await reception.take(sourceOf(stream), (bytes) => {
+    furthest = Math.max(furthest, produced - bytes / chunk.length);
+  });
+  t.equal(reception.bytes, total * chunk.length);
+  t.ok(furthest <= 8, `${furthest} pieces were ahead of the disk, of ${total}`);
+});
+
+t.test('a name is given back even when the temporary file cannot be removed', async (t) => {
+  const { reception, released } = setUp(t);
+  await mkdir(reception.path);
+  await t.rejects(reception.discard(), { code: 'ERR_FS_EISDIR' });
+  t.equal(released(), 1);
+});
+
+t.test('a reception that is given up before a byte has come leaves nothing', async (t) => {
+  const { reception, folder, released } = setUp(t);
+  await Promise.all([reception.discard(), reception.discard()]);
+  t.equal(released(), 1);
+  t.same(await readdir(folder), []);
+});
+
+t.test('a temporary name is nobody else’s', async (t) => {
+  const { reception } = setUp(t);
+  await writeFile(reception.path, 'somebody else’s');
+  await t.rejects(reception.take(two(), nothing), { code: 'EEXIST' });
+  await t.rejects(stat(reception.path), { code: 'ENOENT' });
+});
