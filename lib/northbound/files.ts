@@ -1,0 +1,64 @@
+import { ServiceError } from '../errors.js';
+import { checkUpload, openUpload } from '../http/body.js';
+import { isForm, openForm } from '../http/form.js';
+import { formatSize } from '../http/listing.js';
+import { sendJson } from '../http/reply.js';
+import type { Handler } from '../http/router.js';
+import type { Images } from '../images/images.js';
+import type { Store, StoredFile } from '../images/store.js';
+import type { Log } from '../log.js';
+import { checkFileName } from '../path.js';
+import { allParameters, checkParameters, required } from './parameters.js';
+import { answerUpload, takeUpload } from './upload.js';
+
+export interface FileResource {
+  readonly store: Store;
+  readonly log: Log;
+  /** ISOs have images, microkernels do not. */
+  readonly images?: Images;
+}
+
+/** A stored file as clients see it; ISOs say `upload` as documented and `uploaded` as released. */
+export function fileRecord({ name, bytes, modified, sha256 }: StoredFile, isIso: boolean) {
+  const uploaded = modified.toISOString();
+  return { name, size: formatSize(bytes), ...(isIso && { upload: uploaded }), uploaded, bytes, sha256 };
+}
+
+/** The handlers of a flat store of files: list, upload, delete. */
+export function fileHandlers({ store, log, images }: FileResource): Record<'list' | 'put' | 'remove', Handler> {
+  const record = (file: StoredFile) => fileRecord(file, images !== undefined);
+
+  const list: Handler = async (exchange) => {
+    checkParameters(exchange.query, []);
+    sendJson(exchange, 200, (await store.list()).map(record));
+  };
+
+  const put: Handler = async (exchange) => {
+    const query = checkParameters(exchange.query, ['name']);
+    const form = isForm(exchange) ? await openForm(exchange) : undefined;
+    const inForm = form === undefined ? {} : checkParameters(form.fields, ['name']);
+    const name = checkFileName(required({ ...inForm, ...query }, 'name'), 'name');
+    const length = form === undefined ? checkUpload(exchange.request) : undefined;
+    const before = await store.find(name);
+    const reception = await store.receive(name, length);
+    await answerUpload(exchange, length, log, async (progress) => {
+      await takeUpload(reception, () => form?.upload ?? openUpload(exchange), progress);
+      log.info(`${name}: uploaded, ${reception.bytes} bytes`);
+      await images?.replaced(name);
+      const file = await store.find(name);
+      return { status: before === undefined ? 201 : 200, value: file && record(file) };
+    });
+  };
+
+  const remove: Handler = async (exchange) => {
+    const name = checkFileName(required(await allParameters(exchange, ['name']), 'name'), 'name');
+    const users = images?.usersOf(name).map((user) => `${user.name} ${user.version}`) ?? [];
+    if (users.length > 0)
+      throw new ServiceError('IN_USE', `${name} is in use by ${users.join(', ')}; delete that first`);
+    const file = await store.remove(name);
+    log.info(`${name}: deleted`);
+    sendJson(exchange, 200, record(file));
+  };
+
+  return { list, put, remove };
+}

@@ -1,0 +1,41 @@
+import type { Application } from '../http/exchange.js';
+import { type Route, createRouter } from '../http/router.js';
+import type { Images } from '../images/images.js';
+import type { Store } from '../images/store.js';
+import type { Log } from '../log.js';
+import { fileHandlers } from './files.js';
+import { imageHandlers } from './images.js';
+import { indexHandler } from './index-page.js';
+
+export interface NorthboundOptions {
+  readonly images: Images;
+  readonly isoStore: Store;
+  readonly microkernelStore: Store;
+  readonly version: string;
+  readonly log: Log;
+}
+
+/** The management API. */
+export function createNorthbound(options: NorthboundOptions): Application {
+  const { images, isoStore, microkernelStore, log } = options;
+  const image = imageHandlers({ images, store: isoStore, log });
+  const iso = fileHandlers({ store: isoStore, images, log });
+  const microkernel = fileHandlers({ store: microkernelStore, log });
+  const routes: readonly Route[] = [
+    ['GET', '/images', image.list],
+    ['GET', '/images/:id', image.get],
+    ['PUT', '/images', image.put],
+    ['POST', '/images', image.put],
+    ['DELETE', '/images', image.remove],
+    ['GET', '/iso', iso.list],
+    ['PUT', '/iso', iso.put],
+    ['POST', '/iso', iso.put],
+    ['DELETE', '/iso', iso.remove],
+    ['GET', '/microkernel', microkernel.list],
+    ['PUT', '/microkernel', microkernel.put],
+    ['POST', '/microkernel', microkernel.put],
+    ['DELETE', '/microkernel', microkernel.remove],
+    ['GET', '/', indexHandler(options.version, () => routes)],
+  ];
+  return createRouter(routes, log);
+}

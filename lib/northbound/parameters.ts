@@ -1,0 +1,57 @@
+import { ServiceError } from '../errors.js';
+import { readParameters } from '../http/body.js';
+import type { Exchange } from '../http/exchange.js';
+
+/** Parameters of a request by name: each given once, none of them empty. */
+export type Parameters<Name extends string> = Readonly<Partial<Record<Name, string>>>;
+
+/**
+ * Checks parameters as they came, from query or body.
+ * @throws ServiceError BAD_REQUEST: a name that is not among the allowed ones, given twice, or without a value
+ */
+export function checkParameters<Name extends string>(
+  given: Iterable<readonly [string, string]>,
+  allowed: readonly Name[],
+): Parameters<Name> {
+  const parameters: Partial<Record<Name, string>> = {};
+  for (const [key, value] of given) {
+    const name = allowed.find((candidate) => candidate === key);
+    if (name === undefined) {
+      const message = `Unknown parameter ${JSON.stringify(key.slice(0, 60))}; allowed: ${allowed.join(', ')}`;
+      throw new ServiceError('BAD_REQUEST', message);
+    }
+    if (value === '') throw new ServiceError('BAD_REQUEST', `${name} is empty`);
+    if (parameters[name] !== undefined) throw new ServiceError('BAD_REQUEST', `${name} is given twice`);
+    parameters[name] = value;
+  }
+  return parameters;
+}
+
+/**
+ * The parameters of a request's query and of its body; the query wins where both have one.
+ * @throws ServiceError the errors of `checkParameters` and `readParameters`
+ */
+export async function allParameters<Name extends string>(
+  exchange: Exchange,
+  allowed: readonly Name[],
+): Promise<Parameters<Name>> {
+  // The query first: what is wrong there is said before a byte of the body is read.
+  const inQuery = checkParameters(exchange.query, allowed);
+  return { ...checkParameters(await readParameters(exchange), allowed), ...inQuery };
+}
+
+/** @throws ServiceError BAD_REQUEST when the parameter is missing */
+export function required<Name extends string>(parameters: Parameters<Name>, name: Name): string {
+  const value = parameters[name];
+  if (value === undefined) throw new ServiceError('BAD_REQUEST', `${name} is missing`);
+  return value;
+}
+
+/** Seconds that `Prefer: wait=SECONDS` (RFC 7240 4.3) gives us, if the client sent it; at most an hour. */
+export function preferredWait(exchange: Exchange): number | undefined {
+  const { prefer } = exchange.request.headers;
+  const match = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i.exec(
+    Array.isArray(prefer) ? prefer.join() : (prefer ?? ''),
+  );
+  return match === null ? undefined : Math.min(Number(match[1]), 3600);
+}

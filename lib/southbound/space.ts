@@ -1,0 +1,87 @@
+import { ServiceError } from '../errors.js';
+import type { Image } from '../images/image.js';
+import type { Images } from '../images/images.js';
+import type { Entry, FolderNode, Match, Node, Tree } from '../tree.js';
+
+export interface SpaceOptions {
+  readonly images: Images;
+  /** The folder under everything else. */
+  readonly root: Tree;
+  /** Trees that lie over the root folder, by the name of their place in it, such as `iso`. */
+  readonly stores: ReadonlyMap<string, Tree>;
+  /** Milliseconds that a request waits for an image that is being prepared. */
+  readonly wait: number;
+}
+
+/** The names of a folder that is made of several: each name once, the upper layer's first. */
+function merge(...layers: readonly (readonly Entry[])[]): Entry[] {
+  const entries = new Map<string, Entry>();
+  for (const entry of layers.flat()) if (!entries.has(entry.name)) entries.set(entry.name, entry);
+  return [...entries.values()];
+}
+
+const folder = (name: string): Entry => ({ name, type: 'folder', size: 0, modified: undefined });
+
+const sameName = (a: string, b: string, match: Match) =>
+  match === 'exact' ? a === b : a.toLowerCase() === b.toLowerCase();
+
+/**
+ * The southbound URL space, one tree: the root folder, over it the stores, and over them `/<name>/<version>/…` of every
+ * image. An exact match anywhere wins over one that differs by case.
+ */
+export class Space {
+  constructor(private readonly options: SpaceOptions) {}
+
+  /**
+   * Finds what a path leads to, waiting for an image that is still on its way.
+   * @param closed ends the waiting when the client has left
+   * @throws ServiceError UNAVAILABLE when the image is not ready in time; the errors of the trees
+   */
+  async lookup(path: readonly string[], closed: AbortSignal): Promise<Node | undefined> {
+    const [name, version, ...rest] = path;
+    for (const match of ['exact', 'any-case'] as const) {
+      const image = version === undefined ? undefined : this.options.images.at(name ?? '', version, match);
+      // Which image it is was decided by `match`; inside of it names may always differ by case.
+      if (image !== undefined) return (await this.#ready(image, closed))?.lookup(rest, 'any-case');
+      const store = this.#storeAt(name, match);
+      if (store !== undefined) return store.lookup(path.slice(1), 'any-case');
+      const node = await this.#below(path, match);
+      if (node !== undefined) return node;
+    }
+    return undefined;
+  }
+
+  #storeAt(name: string | undefined, match: Match): Tree | undefined {
+    const { stores } = this.options;
+    return [...stores].find(([place]) => name !== undefined && sameName(place, name, match))?.[1];
+  }
+
+  async #below(path: readonly string[], match: Match): Promise<Node | undefined> {
+    const node = await this.options.root.lookup(path, match);
+    return node?.type === 'file' || path.length > 1 ? node : this.#upper(path[0], match, node);
+  }
+
+  /** The root and the folders of image names, whose entries come from several layers. */
+  #upper(name: string | undefined, match: Match, below: FolderNode | undefined): FolderNode | undefined {
+    const records = this.options.images.list({ status: 'OK' });
+    const wanted = records.filter((record) => name === undefined || sameName(record.name, name, match));
+    const own =
+      name === undefined
+        ? [...[...this.options.stores.keys()].map(folder), ...records.map((record) => folder(record.name))]
+        : wanted.map((record) => folder(record.version));
+    if (name !== undefined && own.length === 0) return below;
+    return {
+      type: 'folder',
+      modified: below?.modified,
+      list: async () => merge(own, (await below?.list()) ?? []),
+    };
+  }
+
+  async #ready(image: Image, closed: AbortSignal): Promise<Tree | undefined> {
+    await image.settled(this.options.wait, closed);
+    if (image.pending && !image.gone.aborted) {
+      throw new ServiceError('UNAVAILABLE', 'This image is still being prepared; ask again soon');
+    }
+    return image.tree;
+  }
+}

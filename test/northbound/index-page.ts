@@ -1,0 +1,14 @@
+import t from 'tap';
+import { ask } from '../fixtures/client.js';
+import { startTestService } from '../fixtures/service.js';
+
+t.test('the page at / shows the version and every route', async (t) => {
+  const { north } = await startTestService(t);
+  const page = await ask(north, '/', { headers: { accept: 'text/html' } });
+  t.equal(page.status, 200);
+  t.match(page.headers['content-type'], /^text\/html/);
+  t.match(page.text, /image-service 0\.0\.0/);
+  for (const row of ['GET</td><td><code>/images/:id', 'PUT</td><td><code>/iso', 'DELETE</td><td><code>/microkernel']) {
+    t.ok(page.text.includes(row), row);
+  }
+});
