@@ -1,0 +1,277 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { get, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { ask, json } from '../fixtures/client.js';
+import { farEnd } from '../fixtures/download-server.js';
+import { isoWith } from '../fixtures/e2e-iso.js';
+import { everythingBelow, settledImage, sha256 } from '../fixtures/e2e-tools.js';
+import { beginUpload, writePart } from '../fixtures/e2e-upload.js';
+import { startProcess } from '../fixtures/process.js';
+import type { TestProcess } from '../fixtures/process.js';
+import { Random } from '../fixtures/random.js';
+import { temporaryFolder } from '../fixtures/service.js';
+
+const random = new Random(Date.now());
+
+async function put(base: string, path: string, body: Buffer | string): Promise<void> {
+  const { status, complete, text } = await ask(base, path, { method: 'PUT', body });
+  if (status > 299 || !complete) throw new Error(`${path}: ${status} ${text}`);
+}
+
+/** Kills the service as a power cut would, and starts it again on what is left. */
+async function killed(t: Test, folder: string, service: TestProcess): Promise<TestProcess> {
+  await service.end('SIGKILL');
+  return startProcess(t, folder);
+}
+
+async function partsIn(folder: string): Promise<string[]> {
+  return (await everythingBelow(join(folder, 'static'))).filter((path) => path.endsWith('.part'));
+}
+
+async function waitFor(what: string, condition: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; !(await condition()); attempt++) {
+    if (attempt === 500) throw new Error(`${what}: not after 10 s`);
+    await delay(20);
+  }
+}
+
+t.test('killed at any moment of an upload, the service has the old file or the new one, whole', async (t) => {
+  const folder = await temporaryFolder(t);
+  let service = await startProcess(t, folder);
+  let current = randomBytes(6_000_000);
+  const began = Date.now();
+  await put(service.north, '/iso?name=a.iso', current);
+  const usual = Date.now() - began;
+  const seen = { old: 0, new: 0, parts: 0 };
+  for (let round = 0; round < 15; round++) {
+    const next = randomBytes(6_000_000);
+    const upload = beginUpload(service.north, '/iso?name=a.iso', next.length);
+    if (round % 2 === 0) {
+      await writePart(upload, next.subarray(0, 1 + random.below(next.length - 1)));
+      await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+      await delay(random.below(20));
+    } else {
+      upload.request.end(next);
+      await Promise.race([delay(random.below(usual * 1.2)), upload.ended]);
+    }
+    const listed = json(await ask(service.north, '/iso')) as { name: string; bytes: number }[];
+    t.same(
+      listed.map(({ name }) => name),
+      ['a.iso'],
+      'nothing else is ever listed',
+    );
+    await service.end('SIGKILL');
+    const { text } = await upload.ended;
+    seen.parts += (await partsIn(folder)).length;
+    service = await startProcess(t, folder);
+    t.same(await partsIn(folder), [], 'the next start clears away what was unfinished');
+    const served = sha256((await ask(service.south, '/iso/a.iso')).body);
+    if (text.includes('Upload finished!')) t.equal(served, sha256(next), 'what was acknowledged is there');
+    t.ok([sha256(current), sha256(next)].includes(served), 'the served file is whole');
+    if (served === sha256(next)) current = next;
+    seen[served === sha256(next) ? 'new' : 'old'] += 1;
+    t.match(json(await ask(service.north, '/iso')), [{ name: 'a.iso', bytes: current.length }]);
+  }
+  t.ok(seen.parts >= 8, `at least every second one was killed half way: ${JSON.stringify(seen)}`);
+});
+
+t.test('killed during the upload of an image, the service has neither image nor file', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder);
+  const iso = isoWith({ kernel: randomBytes(500_000) });
+  const upload = beginUpload(service.north, '/images?name=u&version=1&isoclient=u.iso', iso.length);
+  await writePart(upload, iso.subarray(0, 400_000));
+  await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+  t.same(json(await ask(service.north, '/images')), []);
+  t.equal((await ask(service.south, '/iso/u.iso')).status, 404);
+  const again = await killed(t, folder, service);
+  t.same(json(await ask(again.north, '/images')), []);
+  t.same(json(await ask(again.north, '/iso')), []);
+  t.same(await partsIn(folder), []);
+  await put(again.north, '/images?name=u&version=1&isoclient=u.iso', iso);
+  t.match(await settledImage(again.north, 'u'), { status: 'OK' });
+});
+
+t.test('killed during a download, it is begun again and becomes OK', async (t) => {
+  const folder = await temporaryFolder(t);
+  const iso = isoWith({ kernel: 'Linux', big: randomBytes(1_000_000) });
+  let asked = 0;
+  const far = await farEnd(t, (_, response) => {
+    response.writeHead(200, { 'Content-Length': iso.length });
+    asked += 1;
+    if (asked === 1) response.write(iso.subarray(0, 600_000));
+    else response.end(iso);
+  });
+  const service = await startProcess(t, folder);
+  await put(service.north, `/images?name=d&version=1&isoweb=${far.url}/d.iso`, '');
+  await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+  t.match(json(await ask(service.north, '/images')), [{ status: 'downloading iso' }]);
+  const again = await killed(t, folder, service);
+  t.match(await settledImage(again.north, 'd'), { status: 'OK' });
+  t.equal(asked, 2);
+  t.equal((await ask(again.south, '/d/1/kernel')).text, 'Linux');
+  t.same(await partsIn(folder), []);
+});
+
+t.test('killed right after an answer, nothing that was answered is lost', async (t) => {
+  const folder = await temporaryFolder(t);
+  const iso = isoWith({ kernel: 'Linux' });
+  let service = await startProcess(t, folder);
+  await put(service.north, '/iso?name=a.iso', iso);
+  service = await killed(t, folder, service);
+  t.match(json(await ask(service.north, '/iso')), [{ name: 'a.iso', sha256: sha256(iso) }]);
+
+  const added = await ask(service.north, '/images?name=a&version=1&isostore=a.iso', { method: 'PUT' });
+  service = await killed(t, folder, service);
+  const { id } = json(added) as { id: string };
+  t.match(json(await ask(service.north, '/images')), [{ id, status: 'OK' }]);
+  t.equal((await ask(service.south, '/a/1/kernel')).text, 'Linux');
+
+  await put(service.north, '/images?name=b&version=1&isoclient=b.iso', iso);
+  service = await killed(t, folder, service);
+  t.match(json(await ask(service.north, '/images?name=b')), [{ iso: 'b.iso', status: 'OK' }]);
+
+  await ask(service.north, '/images?name=a&version=1', { method: 'DELETE' });
+  service = await killed(t, folder, service);
+  t.match(json(await ask(service.north, '/images')), [{ name: 'b' }]);
+  t.equal((await ask(service.south, '/a/1/kernel')).status, 404);
+
+  t.equal((await ask(service.north, '/iso?name=a.iso', { method: 'DELETE' })).status, 200);
+  service = await killed(t, folder, service);
+  t.match(json(await ask(service.north, '/iso')), [{ name: 'b.iso' }]);
+
+  await put(service.north, '/microkernel?name=k', 'kernel');
+  service = await killed(t, folder, service);
+  t.equal((await ask(service.south, '/common/k')).text, 'kernel');
+});
+
+t.test('an image keeps its validators over a kill, so that a node can go on where it was', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder);
+  await put(service.north, '/images?name=v&version=1&isoclient=v.iso', isoWith({ kernel: 'Linux' }));
+  await settledImage(service.north, 'v');
+  const tags = async (south: string) =>
+    Promise.all(['/v/1/kernel', '/iso/v.iso'].map(async (path) => (await ask(south, path)).headers.etag));
+  const before = await tags(service.south);
+  t.notOk(before.includes(undefined));
+  t.same(await tags((await killed(t, folder, service)).south), before);
+});
+
+t.test('a broken inventory is kept aside, said loudly, and never overwritten', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder);
+  await put(service.north, '/iso?name=a.iso', isoWith({ kernel: 'Linux' }));
+  await put(service.north, '/images?name=a&version=1&isostore=a.iso', '');
+  await service.end('SIGTERM');
+  const whole = await readFile(join(folder, 'inventory.json'));
+  const half = whole.subarray(0, whole.length / 2);
+  await writeFile(join(folder, 'inventory.json'), half);
+  const again = await startProcess(t, folder);
+  t.match(again.output(), /critical.*inventory/);
+  t.same(json(await ask(again.north, '/images')), []);
+  await put(again.north, '/images?name=b&version=1&isostore=a.iso', '');
+  const kept = (await readdir(folder)).filter((name) => name.startsWith('inventory.json.broken'));
+  t.equal(kept.length, 1);
+  t.ok((await readFile(join(folder, kept[0] ?? ''))).equals(half));
+});
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`${signal}: no new connections, and a download that is running ends whole`, async (t) => {
+    const folder = await temporaryFolder(t);
+    const service = await startProcess(t, folder);
+    const bytes = randomBytes(40_000_000);
+    await put(service.north, '/iso?name=big.iso', bytes);
+    const [response] = (await once(get(`${service.south}/iso/big.iso`), 'response')) as [IncomingMessage];
+    response.pause();
+    const ended = service.end(signal);
+    await waitFor('refusing connections', () =>
+      ask(service.north, '/images').then(
+        () => false,
+        () => true,
+      ),
+    );
+    await t.rejects(ask(service.south, '/iso/big.iso'), { code: 'ECONNREFUSED' });
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    t.equal(sha256(Buffer.concat(chunks)), sha256(bytes));
+    t.match(await ended, { code: 0, signal: null });
+  });
+}
+
+t.test('SIGTERM: an idle kept-alive connection does not hold up the end', async (t) => {
+  const service = await startProcess(t, await temporaryFolder(t), { stopTimeout: 3_600_000 });
+  const request = get(`${service.south}/`, { agent: false, headers: { Connection: 'keep-alive' } });
+  request.on('error', () => undefined);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  response.resume();
+  t.match(await service.end('SIGTERM'), { code: 0 });
+});
+
+t.test('SIGTERM during an upload that takes longer than stopTimeout: the end, and nothing half', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder, { stopTimeout: 300 });
+  const old = isoWith({ kernel: 'old' });
+  await put(service.north, '/iso?name=a.iso', old);
+  const upload = beginUpload(service.north, '/iso?name=a.iso', 9_000_000);
+  await writePart(upload, randomBytes(1_000_000));
+  await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+  t.match(await service.end('SIGTERM'), { code: 0, signal: null });
+  t.notMatch((await upload.ended).text, /finished/);
+  const again = await startProcess(t, folder);
+  t.ok((await ask(again.south, '/iso/a.iso')).body.equals(old));
+  t.same(await partsIn(folder), []);
+});
+
+t.test('SIGTERM during an upload that ends in time: it is answered and kept', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder);
+  const bytes = randomBytes(2_000_000);
+  const upload = beginUpload(service.north, '/iso?name=a.iso', bytes.length);
+  await writePart(upload, bytes.subarray(0, 1_000_000));
+  await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+  const ended = service.end('SIGTERM');
+  await waitFor('refusing connections', () =>
+    ask(service.north, '/images').then(
+      () => false,
+      () => true,
+    ),
+  );
+  upload.request.end(bytes.subarray(1_000_000));
+  t.match(await upload.ended, { status: 200, text: /Upload finished!\n$/ });
+  t.match(await ended, { code: 0 });
+  t.ok((await readFile(join(folder, 'static/iso/a.iso'))).equals(bytes));
+});
+
+t.test('SIGTERM during a download from the web: the end, and it goes on at the next start', async (t) => {
+  const folder = await temporaryFolder(t);
+  const iso = isoWith({ kernel: 'Linux' });
+  let asked = 0;
+  const far = await farEnd(t, (_, response) => {
+    asked += 1;
+    response.writeHead(200, { 'Content-Length': iso.length });
+    if (asked === 1) response.write(iso.subarray(0, 100));
+    else response.end(iso);
+  });
+  const service = await startProcess(t, folder);
+  await put(service.north, `/images?name=d&version=1&isoweb=${far.url}/d.iso`, '');
+  await waitFor('a request', () => Promise.resolve(asked === 1));
+  t.match(await service.end('SIGTERM'), { code: 0 });
+  const again = await startProcess(t, folder);
+  t.match(await settledImage(again.north, 'd'), { status: 'OK' });
+});
+
+t.test('a second signal ends the service at once', async (t) => {
+  const folder = await temporaryFolder(t);
+  const service = await startProcess(t, folder, { stopTimeout: 3_600_000 });
+  const upload = beginUpload(service.north, '/iso?name=a.iso', 9_000_000);
+  await writePart(upload, randomBytes(1_000_000));
+  await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
+  const ended = service.end('SIGTERM');
+  await waitFor('stopping', () => Promise.resolve(service.output().includes('SIGTERM: stopping')));
+  service.child.kill('SIGINT');
+  t.match(await ended, { code: 0 });
+});
