@@ -194,10 +194,7 @@ export class Images {
       if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');
       const isoName = checkFileName(storedNameOf(record), 'iso');
       const isStored = (await store.find(isoName)) !== undefined;
-      const isDownload = record.source?.kind === 'isoweb';
-      if (record.status === 'downloading iso' || (isDownload && !isStored)) {
-        if (!isDownload)
-          throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
+      if (isToDownload(record, isStored)) {
         image.update({ ...record, status: 'downloading iso' });
         void this.#life.bringUp(image, await store.receive(isoName, undefined));
         return;
@@ -208,4 +205,17 @@ export class Images {
       await this.#life.fail(image, error);
     }
   }
+}
+
+/**
+ * Whether the ISO of a restored image has to be downloaded, again or at all. A digest says that it had arrived: without
+ * one, a file of its name in the store may be an older one.
+ * @throws ServiceError NOT_FOUND when it has, and nobody knows from where
+ */
+function isToDownload({ status, source, sha256 }: ImageRecord, isStored: boolean): boolean {
+  if (source?.kind === 'isoweb') {
+    return status === 'downloading iso' || !isStored || (status === 'failed' && sha256 === undefined);
+  }
+  if (status !== 'downloading iso') return false;
+  throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
 }

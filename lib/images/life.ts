@@ -81,7 +81,8 @@ export class Life {
       body.destroy();
     }
     await this.stored(name);
-    await this.#save(image, { ...image.record, status: 'preparing' });
+    const { bytes, sha256 } = arriving;
+    await this.#save(image, { ...image.record, status: 'preparing', bytes, sha256 });
   }
 
   async #mount(image: Image): Promise<void> {
@@ -89,17 +90,18 @@ export class Life {
     const name = storedNameOf(image.record);
     const path = isoPathOf(image.record, store);
     // A file from elsewhere is not what the store may have under its name by now.
-    const digest = path === store.pathOf(name) ? (await store.find(name))?.sha256 : undefined;
-    const mount = await driver.mount({ path, ...(digest !== undefined && { digest }) });
+    const isStored = path === store.pathOf(name);
+    const mount = await driver.mount({ path, ...(isStored && { digest: (opened) => store.digestOf(name, opened) }) });
     if (image.gone.aborted) {
       void mount.unmount();
       return;
     }
     image.serve(mount);
-    const { error, ...record } = image.record;
-    await this.#save(image, { ...record, status: 'OK', bytes: mount.bytes });
+    const { error, sha256: former, ...record } = image.record;
+    const { bytes, sha256 } = mount;
+    await this.#save(image, { ...record, status: 'OK', bytes, ...(sha256 !== undefined && { sha256 }) });
     const before = error === undefined ? '' : `, before: ${error}`;
-    log.info(`image ${title(image)}: OK (${mount.view}, ${mount.bytes} bytes${before})`);
+    log.info(`image ${title(image)}: OK (${mount.view}, ${bytes} bytes${before})`);
   }
 
   #explain(error: unknown): string {

@@ -22,6 +22,8 @@ export interface ImageRecord {
   readonly source?: ImageSource;
   /** Size of the ISO. */
   readonly bytes?: number;
+  /** Of the ISO, in hexadecimal, when it came through the service. */
+  readonly sha256?: string;
   /** ISO 8601, UTC. */
   readonly createdAt?: string;
   readonly [other: string]: unknown;
@@ -54,6 +56,7 @@ const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
   error: (value) => typeof value === 'string',
   source: isSource,
   bytes: (value) => typeof value === 'number',
+  sha256: (value) => typeof value === 'string',
   createdAt: (value) => typeof value === 'string',
 };
 

@@ -24,10 +24,9 @@ export class FolderCache {
   ) {}
 
   get(folder: IsoFolder, work?: Work): Promise<Children> {
-    const known = this.kept.get(folder);
-    const kept = known ?? { children: this.load(folder, work), size: 0 };
+    const kept = this.kept.get(folder) ?? { children: this.load(folder, work), size: 0 };
     // A Map keeps the order of insertion: what was used last stands last.
-    if (known !== undefined) this.kept.delete(folder);
+    this.kept.delete(folder);
     this.kept.set(folder, kept);
     return kept.children;
   }
@@ -35,7 +34,7 @@ export class FolderCache {
   private async load(folder: IsoFolder, work?: Work): Promise<Children> {
     try {
       const children = await this.read(folder, work);
-      this.settle(folder, children.size + 1);
+      this.settle(folder, { children: Promise.resolve(children), size: children.size + 1 });
       return children;
     } catch (error) {
       // The next reading may go better: a disk error passes, and so does the end of somebody's `Work`.
@@ -44,13 +43,12 @@ export class FolderCache {
     }
   }
 
-  private settle(folder: IsoFolder, size: number): void {
-    const kept = this.kept.get(folder);
-    if (kept === undefined) return;
-    kept.size = size;
-    this.entries += size;
+  private settle(folder: IsoFolder, kept: Kept): void {
+    this.kept.set(folder, kept);
+    this.entries += kept.size;
     for (const [oldest, { size }] of this.kept) {
       if (this.entries <= this.limit || oldest === folder) return;
+      // What is still being read is not counted yet.
       if (size === 0) continue;
       this.kept.delete(oldest);
       this.entries -= size;

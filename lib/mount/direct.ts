@@ -10,8 +10,8 @@ import { Work } from '../iso/work.js';
 import type { Entry, FolderNode, Match, Node, OpenFile, Tree } from '../tree.js';
 import type { Mount, MountDriver, MountSource } from './mount.js';
 
-/** Links between two turns of the event loop in one listing. */
-const SLICE = 256;
+/** Entries between two turns of the event loop in one listing: all of them may be links, and all links long. */
+const SLICE = 512;
 
 const NOT_A_FILE = 'The ISO is not a regular file';
 
@@ -73,7 +73,7 @@ async function tryLink(search: Search, folder: IsoFolder, link: IsoLink): Promis
   try {
     return await followLink(search, folder, link);
   } catch (error) {
-    if (error instanceof ServiceError && error.code === 'BROKEN_ISO') return undefined;
+    if (error instanceof ServiceError) return undefined;
     throw error;
   }
 }
@@ -138,11 +138,10 @@ class IsoTree implements Tree {
     try {
       const search = { volume: this.volume, match, work: new Work() };
       const entries: Entry[] = [];
-      let links = 0;
       for (const [name, entry] of await this.volume.children(folder)) {
         if (entry.type !== 'link') entries.push(toEntry(name, entry));
         else entries.push(await linkEntry(search, folder, name, entry));
-        if (entry.type === 'link' && ++links % SLICE === 0) await turn();
+        if (entries.length % SLICE === 0) await turn();
       }
       return entries;
     } finally {
@@ -156,8 +155,8 @@ function sha256(text: string): string {
 }
 
 /** Without a digest, what tells this file from another one here: a changed file has another time or size. */
-function tagBaseOf(source: MountSource, volume: Volume, stats: BigIntStats): string {
-  if (source.digest !== undefined) return sha256(`digest ${source.digest}`);
+function tagBaseOf(digest: string | undefined, volume: Volume, stats: BigIntStats): string {
+  if (digest !== undefined) return sha256(`digest ${digest}`);
   return sha256(`file ${volume.identity} ${stats.mtimeNs} ${stats.size}`);
 }
 
@@ -186,13 +185,15 @@ async function mountHandle(handle: FileHandle, source: MountSource): Promise<Mou
   const file = new SharedFile(handle);
   const bytes = Number(stats.size);
   const volume = await openIso((offset, length) => file.read(offset, length), bytes);
-  const tree = new IsoTree(file, volume, tagBaseOf(source, volume, stats));
+  const digest = source.digest?.(stats);
+  const tree = new IsoTree(file, volume, tagBaseOf(digest, volume, stats));
   const release = file.hold();
   return {
     tree,
     view: volume.view,
     label: volume.label,
     bytes,
+    sha256: digest,
     unmount: () => {
       tree.close();
       return release();

@@ -9,6 +9,8 @@ export interface Mount {
   readonly label: string;
   /** Bytes of the .iso. */
   readonly bytes: number;
+  /** SHA-256 of the .iso in hexadecimal, when it was known. */
+  readonly sha256: string | undefined;
   /** Lets go of the ISO as soon as the last open file is closed; lookups find nothing from the call on. Never rejects. */
   unmount(): Promise<void>;
 }
@@ -17,10 +19,10 @@ export interface MountSource {
   /** Absolute path of the .iso. */
   readonly path: string;
   /**
-   * What stands for the bytes of the whole .iso in validators, equal on every replica: its SHA-256 when known.
-   * Without it the driver takes what identifies the file here: volume descriptors, size and times.
+   * Tells the SHA-256 of the bytes that were opened, by their size in bytes and time, when it is known; it makes
+   * validators equal on every replica. Asked about the open file: its name may lead to another one by now.
    */
-  readonly digest?: string;
+  readonly digest?: (opened: { readonly size: bigint; readonly mtimeNs: bigint }) => string | undefined;
 }
 
 export interface MountDriver {

@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, open, readdir, readFile, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { SECTOR } from '../../lib/iso/entries.js';
@@ -265,6 +277,15 @@ for (const [driverName, driver] of Object.entries(drivers)) {
       await compare(t, mount, iso, folder, rename);
     });
   }
+
+  t.test(`${driverName}: an upload that was cut off is refused`, async (t) => {
+    const path = realIsos[0];
+    if (!(await needFile(t, path))) return;
+    const cut = join(t.testdir({}), 'cut.iso');
+    await copyFile(path, cut);
+    await truncate(cut, 3_000_000);
+    await t.rejects(driver.mount({ path: cut }), { code: 'TRUNCATED', message: /3000000/ });
+  });
 
   t.test(`${driverName}: a relocated folder leaves its empty place behind, as in Linux`, async (t) => {
     if (!(await needTools(t, 'genisoimage'))) return;

@@ -391,6 +391,25 @@ t.test('a download that has failed is tried again at the next start', async (t) 
   t.equal(again?.record.error, undefined);
 });
 
+t.test('a failed download is never taken for an older ISO of its name, not even after a start', async (t) => {
+  let isBack = false;
+  const far = await farEnd(t, (_, response) => (isBack ? response.end(twoIso) : response.writeHead(503).end()));
+  const folder = await newFolder(t);
+  const first = await startImages(t, folder);
+  const source = { kind: 'isoweb', value: `${far.url}/one.iso` } as const;
+  t.equal((await settled(first, '1', source)).record.status, 'failed');
+  const second = await startImages(t, folder);
+  const still = second.images.get({ name: 'ubuntu', version: '1' });
+  await still?.settled(5000, patient);
+  t.equal(still?.record.status, 'failed', 'the far end is still away');
+  await saved(second.inventory);
+  isBack = true;
+  const { images } = await startImages(t, folder);
+  const again = images.get({ name: 'ubuntu', version: '1' });
+  await again?.settled(5000, patient);
+  t.match(again?.record, { status: 'OK', bytes: twoIso.length, sha256: /^[0-9a-f]{64}$/ });
+});
+
 t.test('after a start all images are served before anybody can ask', async (t) => {
   const folder = await newFolder(t);
   const first = await startImages(t, folder);

@@ -80,7 +80,11 @@ t.test('the driver is told the digest of an ISO that came through the service', 
   await receive(store, 'u.iso', 'new');
   await life.prepare(image);
   const digest = createHash('sha256').update('new').digest('hex');
-  t.same(driver.sources, [{ path: store.pathOf('u.iso'), digest }]);
+  const [source] = driver.sources;
+  const stats = await stat(store.pathOf('u.iso'), { bigint: true });
+  t.equal(source?.path, store.pathOf('u.iso'));
+  t.equal(source?.digest?.(stats), digest);
+  t.equal(source?.digest?.({ size: stats.size, mtimeNs: stats.mtimeNs + 1n }), undefined, 'of another file by now');
 });
 
 t.test('a file elsewhere on the server never gets the digest of a stored file of its name', async (t) => {

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { SECTOR } from '../../lib/iso/entries.js';
+import { openIso } from '../../lib/iso/volume.js';
 import { folderRecord, type IsoBuilder, record } from '../fixtures/iso-builder.js';
-import { openImage, plain, ROOT } from '../fixtures/iso-volume.js';
+import { openImage, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
 
 /** An image that claims so many sectors; it has 100. */
 function claiming(sectors: number, records: readonly Buffer[], fill?: (builder: IsoBuilder) => void): Buffer {
@@ -53,6 +54,15 @@ t.test('folders that lead to each other are read once', async (t) => {
   };
   const image = claiming(150, [folderRecord('D', 40), folderRecord('ROOT', ROOT)], fill);
   t.ok(await openImage(image));
+});
+
+t.test('a disk that fails while the tree is searched is an error', async (t) => {
+  const image = claiming(150, [folderRecord('D', 40)]);
+  const read = readerOf(image);
+  const failing = openIso((offset, length) => {
+    return offset === 40 * SECTOR ? Promise.reject(new Error('EIO')) : read(offset, length);
+  }, image.length);
+  await t.rejects(failing, { message: 'EIO' });
 });
 
 t.test('a tree without end is searched for a while and then given the benefit of the doubt', async (t) => {

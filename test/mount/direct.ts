@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -21,6 +22,7 @@ const image = rockRidge([], (builder) => {
     named('link to dir', 0, 0, linkFields('dir')),
     named('broken', 0, 0, linkFields('gone')),
     named('by case', 0, 0, linkFields('EMPTY')),
+    named('into', 0, 0, linkFields('dir/inside')),
     folderRecord('X', 40, 2048, { systemUse: field.nm('dir') }),
   ];
   builder.folder(ROOT, records, rootFields);
@@ -75,6 +77,7 @@ t.test('a folder lists its entries; a link has the type of what it leads to', as
     'dir',
     'empty',
     'hello.TXT',
+    'into',
     'link',
     'link to dir',
   ]);
@@ -118,7 +121,7 @@ t.test(
     await writeFile(other, image);
     await utimes(other, 1, 1);
     const tagOf = async (path: string, name: string, digest?: string) => {
-      const mount = await directDriver.mount(digest === undefined ? { path } : { path, digest });
+      const mount = await directDriver.mount({ path, digest: () => digest });
       const file = await openFile(mount.tree, name);
       await Promise.all([file.close(), mount.unmount()]);
       return file.tag;
@@ -239,6 +242,21 @@ t.test('an ISO that shrinks while it is served is an error, and not a wait witho
   await t.rejects(mount.tree.lookup(['dir', 'inside'], 'exact'), { code: 'TRUNCATED' });
   const dir = await findFolder(mount.tree, 'dir');
   await t.rejects(dir.list(), { code: 'TRUNCATED' });
+  const root = await list(mount.tree);
+  t.match(root.get('Hello.txt'), { type: 'file' }, 'what is left is served');
+  t.match(root.get('into'), { type: 'link', link: 'dir/inside' });
+});
+
+t.test('a disk that fails is an error', async (t) => {
+  const { folder, mount } = await mounted(t);
+  const file = await openFile(mount.tree, 'Hello.txt');
+  closeSync(file.descriptor);
+  await t.rejects(mount.tree.lookup(['dir', 'inside'], 'exact'), { name: 'ServiceError', code: 'BROKEN_ISO' });
+  // What closes the descriptor later must not close somebody else's.
+  t.equal(openSync('/dev/null', 'r'), file.descriptor);
+  await file.close();
+  await mount.unmount();
+  t.equal(await descriptorsBelow(folder), 0);
 });
 
 t.test('the ISO may be behind a link', async (t) => {
