@@ -103,7 +103,6 @@ async function fuzz(t: Test, image: Buffer, sectors: readonly [number, ...number
     restore();
   }
   t.comment(`${JSON.stringify([...outcomes])}, slowest ${slowest.toFixed(0)} ms`);
-  t.ok(slowest < 5000, 'no image takes long');
   return outcomes;
 }
 
