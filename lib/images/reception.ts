@@ -3,52 +3,12 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ServiceError, systemCode } from '../errors.js';
+import { pump } from './pump.js';
 
 /** Where the bytes of a file come from; `complete` resolves when none is missing. */
 export interface Source {
   readonly stream: Readable;
   complete(): Promise<void>;
-}
-
-/**
- * Hands each chunk of a stream to a sink and waits for it before asking for the next one, which is the backpressure.
- * A sink that fails leaves the stream paused and alive, so that the request it belongs to can still be answered.
- */
-function pump(stream: Readable, sink: (chunk: Buffer) => Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let writing: Promise<void> = Promise.resolve();
-    const settle = (error?: unknown) => {
-      stream.pause();
-      stream.off('data', more).off('end', end).off('error', fail).off('close', gone);
-      // The last chunk may still be on its way to the disk: the caller is about to close the file, and it may yet fail.
-      const answer = (failed?: unknown) => (failed === undefined ? resolve() : reject(asError(failed)));
-      writing.then(
-        () => answer(error),
-        (failed: unknown) => answer(error ?? failed),
-      );
-    };
-    const more = (chunk: Buffer) => {
-      stream.pause();
-      writing = sink(chunk);
-      writing.then(() => stream.resume(), settle);
-    };
-    const end = () => settle();
-    const fail = (error: unknown) => settle(sourceError(error));
-    // What broke the stream before anybody listened is kept in `errored`.
-    const gone = () => fail(stream.errored);
-    stream.on('data', more).on('end', end).on('error', fail).on('close', gone);
-    // Stays for good: a stream that breaks when nobody takes from it any more must not end the process.
-    stream.on('error', () => undefined);
-    if (stream.destroyed) gone();
-    else stream.resume();
-  });
-}
-
-/** A request's stream only ever breaks because its client has gone, or its form makes no sense; a download explains. */
-function sourceError(error: unknown): Error {
-  const explained = error instanceof ServiceError || (error instanceof Error && error.name === 'AbortError');
-  if (explained) return error;
-  return new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived', { cause: error });
 }
 
 function asError(error: unknown): Error {
@@ -128,10 +88,12 @@ export class Reception {
     const file = await open(this.#temporary, 'wx');
     try {
       const hash = createHash('sha256');
-      await pump(source.stream, async (chunk) => {
-        hash.update(chunk);
-        await writeAll(file, chunk);
-        this.#bytes += chunk.length;
+      await pump(source.stream, async (bytes) => {
+        const written = writeAll(file, bytes);
+        // While the disk is at work.
+        hash.update(bytes);
+        await written;
+        this.#bytes += bytes.length;
         progress(this.#bytes);
       });
       await source.complete();
@@ -148,9 +110,9 @@ export class Reception {
   }
 }
 
-async function writeAll(file: FileHandle, chunk: Buffer): Promise<void> {
-  for (let done = 0; done < chunk.length;) {
-    const { bytesWritten } = await file.write(chunk, done, chunk.length - done);
+async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
     done += bytesWritten;
   }
 }

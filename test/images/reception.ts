@@ -61,7 +61,12 @@ t.test('the stored bytes are the sent bytes, however the network cuts them into 
     t.ok(whole.equals(await readFile(target)), `run ${run}`);
     t.equal(reception.sha256, createHash('sha256').update(whole).digest('hex'));
     t.equal(reception.bytes, whole.length);
-    t.equal(told.length, chunks.length, 'told after each write');
+    t.equal(told.at(-1), whole.length, 'told the last of it');
+    t.same(
+      told,
+      [...told].sort((a, b) => a - b),
+      'and never less than before',
+    );
     t.equal(told.at(-1), whole.length);
     t.same(
       told,
@@ -253,7 +258,8 @@ t.test('a slow disk slows the client down and does not fill the memory', async (
     furthest = Math.max(furthest, produced - bytes / chunk.length);
   });
   t.equal(reception.bytes, total * chunk.length);
-  t.ok(furthest <= 8, `${furthest} pieces were ahead of the disk, of ${total}`);
+  // 1 MiB that waits, the 64 KiB that were on the way when the stream was paused, and the stream's own buffer.
+  t.ok(furthest <= 16 + 1 + 4, `${furthest} pieces were ahead of the disk, of ${total}`);
 });
 
 t.test('a name is given back even when the temporary file cannot be removed', async (t) => {
