@@ -1,4 +1,7 @@
 import {
+  type Endpoint,
+  type Reader,
+  type Router,
   allRouters,
   checkEndpoints,
   diskPath,
@@ -12,10 +15,7 @@ import {
   urlPath,
   wholeNumber,
 } from './config-keys.js';
-import type { Endpoint, Reader, Router } from './config-keys.js';
 import { messageOf, ServiceError } from './errors.js';
-
-export type { Endpoint, Router } from './config-keys.js';
 
 /** Every setting of the service, checked. Paths are absolute, times in milliseconds. */
 export interface Config {
@@ -27,7 +27,7 @@ export interface Config {
   readonly isoDir: string;
   readonly microkernelDir: string;
   readonly inventoryFile: string;
-  /** How long a connection may be idle. */
+  /** How long a request may take to arrive, and a connection in use may be silent. */
   readonly httpTimeout: number;
   /** 0 (everything) to 5 (nothing). */
   readonly minLogLevel: number;

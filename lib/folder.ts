@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { ServiceError, systemCode } from './errors.js';
+import { ServiceError, ifThere, systemCode } from './errors.js';
 import type { Entry, Match, Node, OpenFile, Tree } from './tree.js';
 
 /** The folder of the service's own files, such as uploads in transit: never found and never listed, in no spelling. */
@@ -37,15 +37,6 @@ function refusal(cause: unknown): ServiceError {
   if (/^(EACCES|EPERM)$/.test(code)) return new ServiceError('FORBIDDEN', 'No permission to read this', { cause });
   if (/^(EMFILE|ENFILE)$/.test(code)) return new ServiceError('UNAVAILABLE', 'Too many files are open', { cause });
   return new ServiceError('INTERNAL', 'This cannot be read', { cause });
-}
-
-async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> {
-  try {
-    return await operation;
-  } catch (error) {
-    if (/^(ENOENT|ENOTDIR|ENAMETOOLONG|ELOOP)$/.test(systemCode(error) ?? '')) return undefined;
-    throw error;
-  }
 }
 
 function isPrivate(name: string): boolean {

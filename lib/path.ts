@@ -4,14 +4,14 @@ const maxTargetLength = 8192;
 const maxNameBytes = 255;
 const maxShown = 60;
 
-/** The path of a request, decoded. `folder`: it was written with a slash at its end. */
+/** The path of a request, decoded. */
 export interface UrlPath {
-  readonly segments: string[];
-  readonly folder: boolean;
+  readonly path: string[];
+  readonly endsWithSlash: boolean;
 }
 
-/** Client input for an error message: quoted, escaped, and no longer than an operator wants to read. */
-function quoted(value: string): string {
+/** Client input for a message: quoted, escaped, and no longer than an operator wants to read. */
+export function quoted(value: string): string {
   return value.length > maxShown ? `${JSON.stringify(value.slice(0, maxShown))}…` : JSON.stringify(value);
 }
 
@@ -54,8 +54,8 @@ export function parsePath(target: string): UrlPath {
   const raw = pathOf(target).split('/');
   const last = raw.at(-1);
   return {
-    segments: raw.filter((segment) => segment !== '' && segment !== '.').map(decodeSegment),
-    folder: last === '' || last === '.',
+    path: raw.filter((segment) => segment !== '' && segment !== '.').map(decodeSegment),
+    endsWithSlash: last === '' || last === '.',
   };
 }
 

@@ -1,6 +1,6 @@
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import type { Config, Endpoint } from './config.js';
+import { basename, dirname } from 'node:path';
+import type { Config } from './config.js';
+import { type Endpoint, type Router, allRouters } from './config-keys.js';
 import { folderTree } from './folder.js';
 import type { Application } from './http/exchange.js';
 import { type HttpServer, listen } from './http/server.js';
@@ -15,7 +15,7 @@ import { createSouthbound } from './southbound/southbound.js';
 /** A running service. */
 export interface Service {
   /** Where each endpoint of the configuration listens, with the port that a 0 became. */
-  readonly endpoints: readonly (Endpoint & { readonly port: number })[];
+  readonly endpoints: readonly Endpoint[];
   /** Stops listening, lets requests in flight end (bounded by `stopTimeout`), ends downloads, and lets go of all files. */
   stop(): Promise<void>;
 }
@@ -24,28 +24,18 @@ export interface Service {
 const isoPlace = 'iso';
 const microkernelPlace = 'common';
 
+/** Milliseconds that the far end of a download may be silent. */
+const downloadIdleTimeout = 60_000;
+
 /** Names that no image can have: places of the stores, and northbound routes, as both can be on one endpoint. */
 const reservedNames: ReadonlySet<string> = new Set([isoPlace, microkernelPlace, 'images', 'microkernel']);
 
-async function withRealPaths(folders: readonly string[] | undefined): Promise<readonly string[] | undefined> {
-  if (folders === undefined) return undefined;
-  const real = await Promise.all(folders.map((folder) => realpath(folder).catch(() => folder)));
-  return [...folders, ...real];
-}
-
-/** The inventory's real path, which may lie in the served folder. */
-async function realInventory({ inventoryFile }: Config): Promise<string> {
-  const folder = dirname(inventoryFile);
-  return join(await realpath(folder).catch(() => folder), basename(inventoryFile));
-}
-
-async function createTrees(config: Config, isoStore: Store, microkernelStore: Store) {
-  const inventory = await realInventory(config);
+function createTrees(config: Config, inventory: Inventory, isoStore: Store, microkernelStore: Store) {
   const stores = [isoStore, microkernelStore];
   const options = {
     allowedOutside: (real: string) => isoStore.leadsTo(real),
     // Also its temporary file, and broken ones that were kept aside.
-    hidden: (real: string) => real === inventory || real.startsWith(`${inventory}.`),
+    hidden: (real: string) => real === inventory.file || real.startsWith(`${inventory.file}.`),
     digest: (real: string, stats: { readonly size: bigint; readonly mtimeNs: bigint }) =>
       stores.find(({ folder }) => folder === dirname(real))?.digestOf(basename(real), stats),
   };
@@ -59,13 +49,13 @@ async function createTrees(config: Config, isoStore: Store, microkernelStore: St
 }
 
 /** Opens every endpoint, or none. */
-async function listenAll(config: Config, application: Record<string, Application>, log: Log): Promise<HttpServer[]> {
+async function listenAll(config: Config, application: Record<Router, Application>, log: Log): Promise<HttpServer[]> {
   const servers: HttpServer[] = [];
   try {
     for (const { address, port, routers } of config.httpEndpoints) {
       // What northbound has no route for is southbound's, where an endpoint has both.
-      const order = ['northbound', 'southbound'].filter((name) => routers.some((router) => router === name));
-      const applications = order.flatMap((name) => application[name] ?? []);
+      const order = allRouters.filter((router) => routers.includes(router));
+      const applications = order.map((router) => application[router]);
       const server = await listen({ address, port, httpTimeout: config.httpTimeout, applications, log });
       servers.push(server);
       log.info(`${order.join(' and ')} on ${server.address} port ${server.port}`);
@@ -91,28 +81,26 @@ export async function startService(config: Config, version: string, log: Log): P
     store: isoStore,
     driver: directDriver,
     log,
-    localFolders: await withRealPaths(config.isoLocalDirs),
+    localFolders: config.isoLocalDirs,
     reservedNames,
-    idleTimeout: 60_000,
+    idleTimeout: downloadIdleTimeout,
   });
   const northbound = createNorthbound({ images, isoStore, microkernelStore, version, log });
   const southbound = createSouthbound({
     images,
-    ...(await createTrees(config, isoStore, microkernelStore)),
+    ...createTrees(config, inventory, isoStore, microkernelStore),
     wait: config.southboundWait,
     apiRoot: config.httpFileServiceApiRoot,
-    log,
   });
-  const stopImages = () => images.stop();
   const servers = await listenAll(config, { northbound, southbound }, log).catch((error: unknown) => {
-    stopImages();
+    images.stop();
     throw error;
   });
   return {
     endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: servers[index]?.port ?? 0 })),
     stop: async () => {
       await Promise.all(servers.map((server) => server.stop(config.stopTimeout)));
-      stopImages();
+      images.stop();
     },
   };
 }

@@ -6,7 +6,7 @@ import { Random } from './fixtures/random.js';
 const badRequest = { code: 'BAD_REQUEST' };
 
 t.test('a path is its decoded segments, and whether it ends with a slash', (t) => {
-  const cases: [target: string, segments: string[], folder: boolean][] = [
+  const cases: [target: string, path: string[], endsWithSlash: boolean][] = [
     ['/', [], true],
     ['/a', ['a'], false],
     ['/a/', ['a'], true],
@@ -26,7 +26,7 @@ t.test('a path is its decoded segments, and whether it ends with a slash', (t) =
     ['/...', ['...'], false],
     ['/a..b/..c/d..', ['a..b', '..c', 'd..'], false],
   ];
-  for (const [target, segments, folder] of cases) t.same(parsePath(target), { segments, folder }, target);
+  for (const [target, path, endsWithSlash] of cases) t.same(parsePath(target), { path, endsWithSlash }, target);
   t.end();
 });
 
@@ -43,7 +43,7 @@ t.test('query, fragment and the host of an absolute-form target are no part of t
     ['//host/a', ['host', 'a']],
     ['/http://host/a', ['http:', 'host', 'a']],
   ];
-  for (const [target, segments] of cases) t.same(parsePath(target).segments, segments, target);
+  for (const [target, segments] of cases) t.same(parsePath(target).path, segments, target);
   t.end();
 });
 
@@ -89,8 +89,8 @@ t.test('a path that could lead out of the tree, or that means two things, is a b
 });
 
 t.test('the longest path and the longest name are served', (t) => {
-  t.equal(parsePath(`/${'a/'.repeat(4095)}a`).segments.length, 4096);
-  t.same(parsePath(`/${'a'.repeat(255)}`).segments, ['a'.repeat(255)]);
+  t.equal(parsePath(`/${'a/'.repeat(4095)}a`).path.length, 4096);
+  t.same(parsePath(`/${'a'.repeat(255)}`).path, ['a'.repeat(255)]);
   t.end();
 });
 
@@ -114,7 +114,7 @@ t.test('every path that we encode decodes to the same segments', (t) => {
     const valid = segments.filter((segment) => !['', '.', '..'].includes(segment));
     const path = encodePath(valid);
     longest = Math.max(longest, valid.length);
-    if (JSON.stringify(parsePath(path).segments) !== JSON.stringify(valid)) t.fail(path);
+    if (JSON.stringify(parsePath(path).path) !== JSON.stringify(valid)) t.fail(path);
   }
   t.equal(longest, 4);
   t.end();
@@ -127,9 +127,9 @@ t.test('whatever comes in, a path has only safe segments or is a bad request', (
   for (let run = 0; run < 5000; run++) {
     const target = `/${random.text('../%%2225eEfFcC0a\\?#', 14)}`;
     try {
-      const { segments } = parsePath(target);
+      const { path } = parsePath(target);
       accepted++;
-      if (!segments.every(isSafe)) t.fail(target);
+      if (!path.every(isSafe)) t.fail(target);
     } catch (error) {
       if (!(error instanceof ServiceError) || error.code !== 'BAD_REQUEST') throw error;
     }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../errors.js';
+import { quoted } from '../path.js';
 import { type Exchange, hasBody, invite } from './exchange.js';
 
 /** A request body that is a file, from when it is certain that we want it. */
@@ -96,7 +97,8 @@ function fromJson(text: string): [string, string][] {
   }
   return Object.entries(value).map(([key, member]: [string, unknown]) => {
     if (typeof member === 'string') return [key, member];
-    throw new ServiceError('BAD_REQUEST', `${key} is ${JSON.stringify(member)}; allowed: a string`);
+    const value = JSON.stringify(member).slice(0, 60);
+    throw new ServiceError('BAD_REQUEST', `${quoted(key)} is ${value}; allowed: a string`);
   });
 }
 
@@ -110,6 +112,6 @@ export async function readParameters(exchange: Exchange): Promise<[string, strin
   const type = mediaTypeOf(request);
   if (type === 'application/json') return fromJson(await readText(exchange));
   if (type === 'application/x-www-form-urlencoded') return [...new URLSearchParams(await readText(exchange))];
-  const message = `A body of type ${JSON.stringify(type)} has no meaning here; allowed: JSON or a form of parameters`;
+  const message = `A body of type ${quoted(type)} has no meaning here; allowed: JSON or a form of parameters`;
   throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', message);
 }

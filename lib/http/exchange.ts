@@ -7,7 +7,9 @@ export interface Exchange {
   /** The path's decoded segments, none of them empty, `.` or `..`. */
   readonly path: readonly string[];
   /** Whether the path ended with a slash. */
-  readonly folder: boolean;
+  readonly endsWithSlash: boolean;
+  /** The query as it came, with its `?`; empty when there is none. */
+  readonly search: string;
   readonly query: URLSearchParams;
   /** Aborted when the connection is gone: also for a pipelined answer that has not got its turn yet. */
   readonly closed: AbortSignal;

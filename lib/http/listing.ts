@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.js';
-import { encodeSegment } from '../path.js';
+import { encodeSegment, quoted } from '../path.js';
 import type { Entry } from '../tree.js';
 import { preferredType } from './accept.js';
 
@@ -19,8 +19,7 @@ export interface Listing {
 export function listingFormat(accept: string | undefined, format: string | undefined): ListingFormat {
   if (format === 'html' || format === 'json' || format === 'text') return format;
   if (format !== undefined) {
-    const given = JSON.stringify(format.slice(0, 60));
-    throw new ServiceError('BAD_REQUEST', `format ${given} is not allowed: html, json or text`);
+    throw new ServiceError('BAD_REQUEST', `format ${quoted(format)} is not allowed: html, json or text`);
   }
   const type = preferredType(accept, ['text/html', 'application/json', 'text/plain']);
   if (type === 'application/json') return 'json';

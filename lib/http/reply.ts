@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import { type ErrorCode, ServiceError, messageOf } from '../errors.js';
+import { type ErrorCode, type ServiceError, publicError } from '../errors.js';
 import type { Log } from '../log.js';
 import { type Exchange, hasBody } from './exchange.js';
 import { discardBody } from './linger.js';
@@ -51,18 +51,9 @@ export function sendJson(exchange: Exchange, status: number, value: unknown, hea
   send(exchange, status, 'application/json', text, { 'Cache-Control': 'no-store', ...headers });
 }
 
-/** What may be told to a client about an error; what may not is logged. */
-export function describe(error: unknown, log: Log): ServiceError {
-  if (!(error instanceof ServiceError)) {
-    log.error(`internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    return new ServiceError('INTERNAL', 'Something went wrong in the service; its log says what');
-  }
-  if (error.code === 'INTERNAL') log.error(`${error.message}: ${messageOf(error.cause)}`);
-  return error;
-}
-
-function errorHeaders(error: ServiceError): OutgoingHttpHeaders {
-  return error.code === 'UNAVAILABLE' ? { 'Retry-After': retryAfter } : {};
+/** The body of every answer that is an error. */
+export function errorBody({ message, code }: ServiceError): string {
+  return `${JSON.stringify({ message, code }, null, 2)}\n`;
 }
 
 /**
@@ -70,26 +61,23 @@ function errorHeaders(error: ServiceError): OutgoingHttpHeaders {
  * client notices. When the request's body is still on its way, the complete answer goes out at once, and the body is
  * read on and discarded before the connection closes: only so does every client see the status.
  */
-export async function sendError(exchange: Exchange, error: unknown, log: Log, headers: OutgoingHttpHeaders = {}) {
+export async function sendError(exchange: Exchange, error: unknown, log: Log): Promise<void> {
   const { request, response } = exchange;
-  const { code, message } = describe(error, log);
+  const shown = publicError(error, log.error);
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const all = { ...errorHeaders(new ServiceError(code, message)), ...headers };
-  if (!hasBody(request) || request.readableEnded) {
-    sendJson(exchange, statuses[code], { message, code }, all);
-    return;
-  }
-  const body = Buffer.from(`${JSON.stringify({ message, code }, null, 2)}\n`);
-  response.writeHead(statuses[code], {
+  const isArriving = hasBody(request) && !request.readableEnded;
+  const body = Buffer.from(errorBody(shown));
+  response.writeHead(statuses[shown.code], {
     'Content-Type': 'application/json',
     'Content-Length': body.length,
-    Connection: 'close',
-    ...all,
+    'Cache-Control': 'no-store',
+    ...(shown.code === 'UNAVAILABLE' && { 'Retry-After': retryAfter }),
+    ...(isArriving && { Connection: 'close' }),
   });
   if (request.method !== 'HEAD') response.write(body);
-  await discardBody(request);
+  if (isArriving) await discardBody(request);
   response.end();
 }

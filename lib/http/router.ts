@@ -1,7 +1,5 @@
 import { ServiceError } from '../errors.js';
-import type { Log } from '../log.js';
 import type { Application, Exchange } from './exchange.js';
-import { sendError } from './reply.js';
 
 export type Handler = (exchange: Exchange, parameters: Readonly<Record<string, string>>) => Promise<void> | void;
 
@@ -27,24 +25,27 @@ function allowOf(routes: readonly Route[]): string {
   return [...methods, 'OPTIONS'].join(', ');
 }
 
-/** Answers OPTIONS, and every method that the resource lacks (RFC 9110 9.3.7 and 15.5.6). */
-export async function answerMethod(exchange: Exchange, allow: string, log: Log): Promise<void> {
-  if (exchange.request.method === 'OPTIONS') {
-    exchange.response.writeHead(204, { Allow: allow }).end();
-    return;
+/**
+ * Answers OPTIONS (RFC 9110 9.3.7).
+ * @throws ServiceError METHOD_NOT_ALLOWED for every other method, which the resource lacks
+ */
+export function answerMethod({ request, response }: Exchange, allow: string): void {
+  response.setHeader('Allow', allow);
+  if (request.method !== 'OPTIONS') {
+    const message = `${request.method ?? 'This method'} is not possible here; allowed: ${allow}`;
+    throw new ServiceError('METHOD_NOT_ALLOWED', message);
   }
-  const message = `${exchange.request.method ?? 'This method'} is not possible here; allowed: ${allow}`;
-  await sendError(exchange, new ServiceError('METHOD_NOT_ALLOWED', message), log, { Allow: allow });
+  response.writeHead(204).end();
 }
 
 /** An application of a table of routes. It leaves paths that no route has to the next application. */
-export function createRouter(routes: readonly Route[], log: Log): Application {
+export function createRouter(routes: readonly Route[]): Application {
   return async (exchange) => {
     const here = routes.filter(([, path]) => matchPath(path, exchange.path) !== undefined);
     if (here.length === 0) return false;
     const method = exchange.request.method === 'HEAD' ? 'GET' : exchange.request.method;
     const route = here.find(([candidate]) => candidate === method);
-    if (route === undefined) await answerMethod(exchange, allowOf(here), log);
+    if (route === undefined) answerMethod(exchange, allowOf(here));
     else await route[2](exchange, matchPath(route[1], exchange.path) ?? {});
     return true;
   };

@@ -7,7 +7,7 @@ import type { Log } from '../log.js';
 import { parsePath } from '../path.js';
 import type { Application, Exchange } from './exchange.js';
 import { lingerLimits } from './linger.js';
-import { sendError } from './reply.js';
+import { errorBody, sendError } from './reply.js';
 
 export interface ServerOptions {
   readonly address: string;
@@ -94,18 +94,17 @@ class Listener {
       const what = `${request.method ?? ''} ${request.url ?? ''} ${response.statusCode}`;
       log.debug(`${request.socket.remoteAddress ?? 'gone'} ${what} ${Date.now() - began} ms`);
     });
-    const exchange = describe(request, response, connection.closed.signal);
-    const refuse = (error: unknown, headers = {}) =>
-      sendError(exchange, error, log, headers).catch(() => response.destroy());
+    const exchange = exchangeOf(request, response, connection.closed.signal);
+    const refuse = (error: unknown) => sendError(exchange, error, log).catch(() => response.destroy());
     const misframed = framingError(request);
-    // After a broken frame the bytes that follow cannot be trusted to be a request.
     if (misframed !== undefined) {
-      await refuse(misframed, { Connection: 'close' });
+      // After a broken frame the bytes that follow cannot be trusted to be a request.
+      response.setHeader('Connection', 'close');
+      await refuse(misframed);
       return;
     }
     try {
-      const { segments, folder } = parsePath(request.url ?? '/');
-      const located = { ...exchange, path: segments, folder };
+      const located = { ...exchange, ...parsePath(request.url ?? '/') };
       for (const application of applications) if (await application(located)) return;
       throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
     } catch (error) {
@@ -126,9 +125,11 @@ class Listener {
     }
     const timeout = reason === 'ERR_HTTP_REQUEST_TIMEOUT';
     const status = timeout ? 408 : reason === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
-    const code = timeout ? 'TIMEOUT' : 'BAD_REQUEST';
-    const message = timeout ? 'The request did not arrive in time' : `Not a valid HTTP request: ${words}`;
-    const body = `${JSON.stringify({ message, code })}\n`;
+    const body = errorBody(
+      timeout
+        ? new ServiceError('TIMEOUT', 'The request did not arrive in time')
+        : new ServiceError('BAD_REQUEST', `Not a valid HTTP request: ${words}`),
+    );
     const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
     socket.end(`HTTP/1.1 ${status} ${reasons[status] ?? ''}\r\n${head}\r\n\r\n${body}`);
     // The client may be sending still, and has to see the answer before the connection is gone.
@@ -136,11 +137,12 @@ class Listener {
   }
 }
 
-function describe(request: IncomingMessage, response: ServerResponse, closed: AbortSignal): Exchange {
+function exchangeOf(request: IncomingMessage, response: ServerResponse, closed: AbortSignal): Exchange {
   const target = request.url ?? '/';
   const mark = target.indexOf('?');
-  const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
-  return { request, response, path: [], folder: false, query, closed };
+  const search = mark < 0 ? '' : target.slice(mark);
+  const query = new URLSearchParams(search);
+  return { request, response, path: [], endsWithSlash: false, search, query, closed };
 }
 
 /** What Node accepts and RFC 9112 (3.2, 6.1) does not: doors for request smuggling through a proxy. */

@@ -23,7 +23,7 @@ export function checkDownloadUrl(text: string): URL {
 }
 
 /** The last segment of the path, decoded and not checked as a file name; undefined when it is empty or malformed. */
-export function storeNameOf(url: URL): string | undefined {
+export function fileNameOf(url: URL): string | undefined {
   try {
     return decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1)) || undefined;
   } catch {

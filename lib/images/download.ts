@@ -4,8 +4,6 @@ import { addAbortSignal, Readable } from 'node:stream';
 import { ServiceError, systemCode } from '../errors.js';
 import { allowed, checkDownloadUrl, credentialsOf, withoutCredentials } from './download-url.js';
 
-export { checkDownloadUrl, storeNameOf, withoutCredentials } from './download-url.js';
-
 export interface DownloadOptions {
   /** Ends the download: what waits and what is read from then on fails with an error named AbortError. */
   readonly signal: AbortSignal;

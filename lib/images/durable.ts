@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { systemCode } from '../errors.js';
+import { ifThere, systemCode } from '../errors.js';
 
 /** The name under which `replaceFile` writes before it renames. */
 export function temporaryOf(path: string): string {
@@ -40,15 +40,6 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-async function statIfThere(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
 async function keepPermissions(file: FileHandle, old: Stats): Promise<void> {
   try {
     await file.chown(old.uid, old.gid);
@@ -82,7 +73,7 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   // Opened before the rename: afterwards nothing that can be foreseen may fail.
   const folder = await open(dirname(path), 'r');
   try {
-    await writeWhole(temporary, text, await statIfThere(path));
+    await writeWhole(temporary, text, await ifThere(stat(path)));
     await rename(temporary, path);
     await syncOpenFolder(folder);
   } catch (error) {

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import type { Mount } from '../mount/mount.js';
 import type { Tree } from '../tree.js';
 import type { ImageRecord } from './record.js';
+import { Turns } from './turns.js';
 
 /** Milliseconds: a timer that is set for longer fires at once. */
 const longestTimer = 2 ** 31 - 1;
@@ -12,7 +13,8 @@ export class Image {
   readonly #abort = new AbortController();
   #mount: Mount | undefined;
   #listed = false;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Mounts, of which the one that was begun later has the newer bytes. */
+  readonly turns = new Turns();
   /** It is being deleted: its record must not be written any more. */
   leaving = false;
 
@@ -52,13 +54,6 @@ export class Image {
   serve(mount: Mount): void {
     void this.#mount?.unmount();
     this.#mount = mount;
-  }
-
-  /** Does one thing after the other: of two mounts the one that was begun later has the newer bytes. */
-  inTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 
   /** Ends everything that goes on for the image. */

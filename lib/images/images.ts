@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { ServiceError } from '../errors.js';
-import { checkFileName, checkName } from '../path.js';
+import { checkIso } from '../mount/check-iso.js';
+import { checkFileName, checkName, quoted } from '../path.js';
 import type { Match } from '../tree.js';
 import { Image, title } from './image.js';
 import { Life, type LifeOptions } from './life.js';
 import type { Reception } from './reception.js';
 import type { ImageRecord, ImageSource } from './record.js';
-import { checkLocal, checkStored, isoNameOf, isoOf, storedNameOf } from './sources.js';
+import { checkLocal, checkStored, isoNameOf, isToDownload, isoOf, storedNameOf } from './sources.js';
 
 export interface ImagesOptions extends LifeOptions {
-  /** Folders, with their real paths, to which `isolocal` is restricted; undefined: it is not. */
+  /** Folders to which `isolocal` is restricted; undefined: it is not. */
   readonly localFolders: readonly string[] | undefined;
   /** Names that the southbound URL space has for something else, in lower case. */
   readonly reservedNames: ReadonlySet<string>;
@@ -63,15 +64,15 @@ export class Images {
   }
 
   /**
-   * Takes a name and version, so that of two who want it one wins. Follow it with `begin` or `abandon`.
+   * Takes a name and version, so that of two who want it one wins. Follow it with `#begin` or `#abandon`.
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
    */
-  claim(name: string, version: string, source: ImageSource): Image {
+  #claim(name: string, version: string, source: ImageSource): Image {
     checkName(name, 'name');
     checkName(version, 'version');
     if (this.options.reservedNames.has(name.toLowerCase())) {
       const reserved = [...this.options.reservedNames].join(', ');
-      throw new ServiceError('BAD_REQUEST', `name ${JSON.stringify(name)} is in use by the service (${reserved})`);
+      throw new ServiceError('BAD_REQUEST', `name ${quoted(name)} is in use by the service (${reserved})`);
     }
     const iso = isoOf(source);
     for (const { record } of this.#images.values()) {
@@ -87,31 +88,60 @@ export class Images {
   }
 
   /** Gives a claimed name free again. */
-  abandon(image: Image): void {
+  #abandon(image: Image): void {
     this.#images.delete(image.record.id);
     image.end();
   }
 
   /**
    * Adds an image from a source that is not the request's body. What takes long goes on after it resolves.
-   * @throws ServiceError the errors of `claim`; NOT_FOUND, FORBIDDEN, NOT_AN_ISO about the file; IN_USE, BUSY, NO_SPACE
+   * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS; NOT_FOUND, FORBIDDEN, NOT_AN_ISO about the file; IN_USE, BUSY, NO_SPACE
    */
   async add(name: string, version: string, source: ImageSource): Promise<Image> {
-    const image = this.claim(name, version, source);
+    const image = this.#claim(name, version, source);
     let arriving: Reception | undefined;
     try {
-      arriving = await this.#check(image, source);
-      await this.begin(image, arriving);
+      arriving = await this.#obtain(image, source);
+      await this.#begin(image, arriving);
       return image;
     } catch (error) {
       await arriving?.discard();
-      this.abandon(image);
+      this.#abandon(image);
       throw error;
     }
   }
 
+  /**
+   * Adds an image from an ISO that a client uploads.
+   * @param length bytes, when known
+   * @param receive has the ISO arrive; its name is the image's until this resolves
+   * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (another image is made from that ISO),
+   * BUSY, NO_SPACE, and what `receive` throws
+   */
+  async upload(
+    name: string,
+    version: string,
+    iso: string,
+    length: number | undefined,
+    receive: (arriving: Reception, begin: () => Promise<Image>) => Promise<void>,
+  ): Promise<void> {
+    const image = this.#claim(name, version, { kind: 'isoclient', value: iso });
+    let arriving: Reception | undefined;
+    try {
+      arriving = await this.options.store.receive(image.record.iso, length, checkIso);
+      await receive(arriving, async () => {
+        await this.replaced(image.record.iso);
+        await this.#begin(image);
+        return image;
+      });
+    } finally {
+      await arriving?.discard();
+      if (!image.listed) this.#abandon(image);
+    }
+  }
+
   /** Makes a claimed image exist; its ISO is in the store, or arrives by download. */
-  async begin(image: Image, arriving?: Reception): Promise<void> {
+  async #begin(image: Image, arriving?: Reception): Promise<void> {
     const record: ImageRecord = { ...image.record, status: arriving ? 'downloading iso' : 'preparing' };
     await this.options.inventory.put(record);
     image.update(record);
@@ -132,7 +162,7 @@ export class Images {
       image.leaving = false;
       throw error;
     }
-    this.abandon(image);
+    this.#abandon(image);
     this.options.log.info(`image ${title(image)}: deleted`);
     return image.record;
   }
@@ -155,7 +185,7 @@ export class Images {
   }
 
   /** @returns the claim on the store's name where the ISO has to arrive first */
-  async #check(image: Image, source: ImageSource): Promise<Reception | undefined> {
+  async #obtain(image: Image, source: ImageSource): Promise<Reception | undefined> {
     const { store, localFolders } = this.options;
     const name = isoNameOf(source);
     if (source.kind === 'isolocal') {
@@ -164,7 +194,7 @@ export class Images {
     } else if (source.kind === 'isostore') {
       await checkStored(name, store);
     } else {
-      return store.receive(this.#nameDownload(image, name), undefined);
+      return store.receive(this.#nameDownload(image, name), undefined, checkIso);
     }
     return undefined;
   }
@@ -196,7 +226,7 @@ export class Images {
       const isStored = (await store.find(isoName)) !== undefined;
       if (isToDownload(record, isStored)) {
         image.update({ ...record, status: 'downloading iso' });
-        void this.#life.bringUp(image, await store.receive(isoName, undefined));
+        void this.#life.bringUp(image, await store.receive(isoName, undefined, checkIso));
         return;
       }
       if (isStored) await store.adopt(isoName);
@@ -205,17 +235,4 @@ export class Images {
       await this.#life.fail(image, error);
     }
   }
-}
-
-/**
- * Whether the ISO of a restored image has to be downloaded, again or at all. A digest says that it had arrived: without
- * one, a file of its name in the store may be an older one.
- * @throws ServiceError NOT_FOUND when it has, and nobody knows from where
- */
-function isToDownload({ status, source, sha256 }: ImageRecord, isStored: boolean): boolean {
-  if (source?.kind === 'isoweb') {
-    return status === 'downloading iso' || !isStored || (status === 'failed' && sha256 === undefined);
-  }
-  if (status !== 'downloading iso') return false;
-  throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
 }

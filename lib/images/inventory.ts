@@ -1,11 +1,10 @@
 import { copyFile, open, readFile, realpath, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { messageOf, ServiceError, systemCode } from '../errors.js';
+import { basename, dirname, join } from 'node:path';
+import { ServiceError, ifThere, isNoSpace, messageOf, systemCode } from '../errors.js';
 import type { Log } from '../log.js';
 import { parse, serialize, type Content, type ImageRecord, type Members } from './record.js';
+import { Turns } from './turns.js';
 import { makeFolder, replaceFile, syncFolder, temporaryOf } from './durable.js';
-
-export { statuses, type ImageRecord, type ImageSource, type Status } from './record.js';
 
 const nothing: Content = { records: new Map(), others: {}, problems: [] };
 
@@ -47,13 +46,12 @@ async function copyDurably(from: string, to: string): Promise<void> {
 }
 
 async function load(file: string, log: Log): Promise<Content> {
-  let bytes;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return nothing;
-    throw error;
-  }
+  const bytes = await readFile(file).catch((error: unknown) => {
+    // Nothing else counts as missing: starting empty where the images cannot be read would lose them.
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
+  if (bytes === undefined) return nothing;
   let content;
   try {
     content = parse(bytes);
@@ -74,29 +72,29 @@ async function load(file: string, log: Log): Promise<Content> {
 }
 
 function failure(doing: string, error: unknown): ServiceError {
-  const code = systemCode(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isNoSpace(error)) {
     return new ServiceError('NO_SPACE', `There is no space to ${doing} the inventory`, { cause: error });
   }
-  return new ServiceError('INTERNAL', `Cannot ${doing} the inventory (${code ?? messageOf(error)})`, { cause: error });
+  return new ServiceError('INTERNAL', `Cannot ${doing} the inventory (${systemCode(error) ?? messageOf(error)})`, {
+    cause: error,
+  });
 }
 
-// Somebody may have put a link in the file's place: what it points at is replaced, not the link.
-async function followed(file: string): Promise<string> {
-  try {
-    return await realpath(file);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return file;
-    throw error;
-  }
+/** Where the file really is: a link in its place stays, and what it points at is replaced. */
+async function realFile(path: string): Promise<string> {
+  const file = await ifThere(realpath(path));
+  if (file !== undefined) return file;
+  const folder = await ifThere(realpath(dirname(path)));
+  return folder === undefined ? path : join(folder, basename(path));
 }
 
 /** The images and what became of them: one JSON file, replaced as a whole at every change. */
 export class Inventory {
-  private lastChange: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
 
   private constructor(
-    private readonly file: string,
+    /** Its real path, without links. */
+    readonly file: string,
     private records: ReadonlyMap<string, ImageRecord>,
     private readonly others: Members,
   ) {}
@@ -109,7 +107,7 @@ export class Inventory {
    */
   static async open(path: string, log: Log): Promise<Inventory> {
     try {
-      const file = await followed(path);
+      const file = await realFile(path);
       const { records, others } = await load(file, log);
       await rm(temporaryOf(file), { force: true }).catch((error: unknown) => {
         log.warning(`Cannot remove a leftover of the inventory: ${messageOf(error)}`);
@@ -136,7 +134,7 @@ export class Inventory {
   async put(record: ImageRecord): Promise<void> {
     // Copied now: the caller may go on with its object while this waits for its turn.
     const copy = structuredClone(record);
-    await this.inTurn(() => this.save(new Map(this.records).set(copy.id, copy)));
+    await this.turns.run(() => this.save(new Map(this.records).set(copy.id, copy)));
   }
 
   /**
@@ -144,18 +142,12 @@ export class Inventory {
    * @throws ServiceError NO_SPACE or INTERNAL, and nothing has changed
    */
   remove(id: string): Promise<ImageRecord | undefined> {
-    return this.inTurn(async () => {
+    return this.turns.run(async () => {
       const record = this.records.get(id);
       if (record === undefined) return undefined;
       await this.save(new Map([...this.records].filter(([other]) => other !== id)));
       return record;
     });
-  }
-
-  private inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const turn = this.lastChange.then(change);
-    this.lastChange = turn.catch(() => undefined);
-    return turn;
   }
 
   private async save(records: ReadonlyMap<string, ImageRecord>): Promise<void> {

@@ -1,11 +1,11 @@
-import { ServiceError, messageOf } from '../errors.js';
+import { ServiceError, messageOf, publicError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { MountDriver } from '../mount/mount.js';
-import { probe } from '../mount/probe.js';
-import { checkDownloadUrl, openDownload } from './download.js';
+import { type Download, openDownload } from './download.js';
+import { checkDownloadUrl } from './download-url.js';
 import { type Image, title } from './image.js';
 import type { Inventory } from './inventory.js';
-import type { Reception } from './reception.js';
+import type { Reception, Source } from './reception.js';
 import type { ImageRecord } from './record.js';
 import { isoPathOf, storedNameOf } from './sources.js';
 import type { Store } from './store.js';
@@ -43,7 +43,7 @@ export class Life {
 
   /** Makes the files of an image's ISO served. @throws ServiceError the errors of the mount driver */
   prepare(image: Image): Promise<void> {
-    return image.inTurn(() => this.#mount(image));
+    return image.turns.run(() => this.#mount(image));
   }
 
   /** Shows the new bytes of an ISO that was replaced, or leaves the image as it was and says why. */
@@ -67,19 +67,8 @@ export class Life {
     const name = storedNameOf(image.record);
     log.info(`image ${title(image)}: downloading ${name}`);
     const url = checkDownloadUrl(image.record.source?.value ?? '');
-    const { body, length } = await openDownload(url, { signal: image.gone, idleTimeout });
-    // An abort while the file is being closed comes when nobody reads it any more.
-    body.on('error', () => undefined);
-    const complete = () => {
-      if (length === undefined || arriving.bytes === length) return Promise.resolve();
-      const message = `The download ended after ${arriving.bytes} of ${length} bytes`;
-      return Promise.reject(new ServiceError('BAD_GATEWAY', message));
-    };
-    try {
-      await arriving.take({ stream: body, complete }, () => undefined, probe);
-    } finally {
-      body.destroy();
-    }
+    const open = async () => sourceOf(await openDownload(url, { signal: image.gone, idleTimeout }), arriving);
+    await arriving.take(open, () => undefined);
     await this.stored(name);
     const { bytes, sha256 } = arriving;
     await this.#save(image, { ...image.record, status: 'preparing', bytes, sha256 });
@@ -105,9 +94,7 @@ export class Life {
   }
 
   #explain(error: unknown): string {
-    if (error instanceof ServiceError) return error.message;
-    this.options.log.error(`internal error: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
-    return 'Something went wrong in the service; its log says what';
+    return publicError(error, this.options.log.error).message;
   }
 
   /** Changes a record. The service goes on with it even if the disk refuses it, and says so. */
@@ -120,4 +107,16 @@ export class Life {
       log.error(`image ${title(image)}: its record could not be saved: ${messageOf(error)}`);
     });
   }
+}
+
+/** A download as the source of a file. */
+function sourceOf({ body, length }: Download, arriving: Reception): Source {
+  // An abort while the file is being closed comes when nobody reads it any more.
+  body.on('error', () => undefined);
+  const complete = () => {
+    if (length === undefined || arriving.bytes === length) return Promise.resolve();
+    const message = `The download ended after ${arriving.bytes} of ${length} bytes`;
+    return Promise.reject(new ServiceError('BAD_GATEWAY', message));
+  };
+  return { stream: body, complete };
 }

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { ServiceError, systemCode } from '../errors.js';
+import { ServiceError, isNoSpace } from '../errors.js';
 import { pump } from './pump.js';
 
 /** Where the bytes of a file come from; `complete` resolves when none is missing. */
@@ -12,7 +12,7 @@ export interface Source {
 }
 
 function asError(error: unknown): Error {
-  if (systemCode(error) === 'ENOSPC' || systemCode(error) === 'EDQUOT') {
+  if (isNoSpace(error)) {
     return new ServiceError('NO_SPACE', 'There is no room left for the file', { cause: error });
   }
   return error instanceof Error ? error : new Error(String(error));
@@ -28,12 +28,14 @@ export class Reception {
   /**
    * @param folder where the file is written, on the file system of the store
    * @param length bytes that were announced, if any
+   * @param check looks at the complete file under its temporary name, and throws to refuse it
    * @param move gives the finished file its name; the store's part
    * @param release ends the claim on the name; called once, whatever happens
    */
   constructor(
     folder: string,
     readonly length: number | undefined,
+    private readonly check: (path: string) => Promise<void>,
     private readonly move: (reception: Reception) => Promise<void>,
     private readonly release: () => void,
   ) {
@@ -57,14 +59,14 @@ export class Reception {
 
   /**
    * Receives the file, checks it and puts it in its place; or throws and leaves everything as it was.
+   * @param openSource gives the bytes
    * @param progress told the bytes so far, after each write
-   * @param check looks at the complete file under its temporary name, and throws to refuse it
-   * @throws ServiceError BAD_REQUEST (incomplete or empty), NO_SPACE, and what the source and `check` throw
+   * @throws ServiceError BAD_REQUEST (incomplete or empty), NO_SPACE, and what source and check throw
    */
-  async take(source: Source, progress: (bytes: number) => void, check?: (path: string) => Promise<void>) {
+  async take(openSource: () => Source | Promise<Source>, progress: (bytes: number) => void): Promise<void> {
     try {
-      await this.#write(source, progress);
-      await check?.(this.#temporary);
+      await this.#write(await openSource(), progress);
+      await this.check(this.#temporary);
       await this.move(this);
     } catch (error) {
       throw asError(error);

@@ -1,28 +1,26 @@
 import { realpath } from 'node:fs/promises';
 import { basename, isAbsolute, resolve, sep } from 'node:path';
-import { ServiceError, systemCode } from '../errors.js';
-import { probe as checkIso } from '../mount/probe.js';
-import { checkFileName } from '../path.js';
-import { checkDownloadUrl, storeNameOf, withoutCredentials } from './download.js';
+import { ServiceError, ifThere, systemCode } from '../errors.js';
+import { checkIso } from '../mount/check-iso.js';
+import { checkFileName, quoted } from '../path.js';
+import { checkDownloadUrl, fileNameOf, withoutCredentials } from './download-url.js';
 import type { ImageRecord, ImageSource } from './record.js';
 import type { Store } from './store.js';
-
-export { checkIso };
 
 /** The name that the ISO of a source has, or will have, in the store. */
 export function isoNameOf(source: ImageSource): string {
   const { kind, value } = source;
   if (kind === 'isoweb') {
-    const name = storeNameOf(checkDownloadUrl(value));
+    const name = fileNameOf(checkDownloadUrl(value));
     if (name === undefined) {
-      const shown = JSON.stringify(withoutCredentials(value));
+      const shown = quoted(withoutCredentials(value));
       throw new ServiceError('BAD_REQUEST', `isoweb ${shown} names no file; allowed: a URL that ends with a file name`);
     }
     return checkFileName(name, 'the file name of isoweb');
   }
   if (kind === 'isolocal') {
     if (!isAbsolute(value) || value.includes('\0')) {
-      const message = `isolocal ${JSON.stringify(value)} is not allowed; allowed: an absolute path on the server`;
+      const message = `isolocal ${quoted(value)} is not allowed; allowed: an absolute path on the server`;
       throw new ServiceError('BAD_REQUEST', message);
     }
     return checkFileName(basename(value), 'the file name of isolocal');
@@ -51,31 +49,48 @@ export async function checkStored(name: string, store: Store): Promise<void> {
   await checkIso(store.pathOf(name));
 }
 
+/** @param folders `undefined`: anywhere */
 function mayTake(path: string, folders: readonly string[] | undefined): boolean {
   return folders?.some((folder) => path.startsWith(folder.endsWith(sep) ? folder : folder + sep)) ?? true;
 }
 
+async function withRealPaths(folders: readonly string[] | undefined): Promise<readonly string[] | undefined> {
+  const real = folders?.map((folder) => realpath(folder).catch(() => folder));
+  return folders && [...folders, ...(await Promise.all(real ?? []))];
+}
+
 /**
  * Checks a file of the server and finds where it really is.
- * @param folders to which `isolocal` is restricted, if it is: as configured, and their real paths
+ * @param folders to which `isolocal` is restricted, if it is
  * @throws ServiceError NOT_FOUND, FORBIDDEN (outside of the folders), BAD_REQUEST (no regular file), NOT_AN_ISO
  */
 export async function checkLocal(path: string, folders: readonly string[] | undefined): Promise<string> {
-  const shown = JSON.stringify(path);
+  const allowed = await withRealPaths(folders);
+  const shown = quoted(path);
   const outside = () =>
     new ServiceError('FORBIDDEN', `isolocal ${shown} is outside of the folders that isoLocalDirs allows`);
   // By name first, so that nobody learns what exists elsewhere; then where its links really lead.
-  if (!mayTake(resolve(path), folders)) throw outside();
-  try {
-    const target = await realpath(path);
-    if (!mayTake(target, folders)) throw outside();
-    await checkIso(target);
-    return target;
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === undefined || error instanceof ServiceError) throw error;
-    if (code === 'EACCES') throw new ServiceError('FORBIDDEN', `isolocal ${shown} cannot be read by the service`);
-    if (!/^(ENOENT|ENOTDIR|ELOOP|ENAMETOOLONG)$/.test(code)) throw error;
-    throw new ServiceError('NOT_FOUND', `isolocal ${shown}: there is no such file on the server`, { cause: error });
+  if (!mayTake(resolve(path), allowed)) throw outside();
+  const target = await ifThere(realpath(path)).catch((cause: unknown) => {
+    if (systemCode(cause) !== 'EACCES') throw cause;
+    throw new ServiceError('FORBIDDEN', `isolocal ${shown} cannot be read by the service`, { cause });
+  });
+  if (target === undefined)
+    throw new ServiceError('NOT_FOUND', `isolocal ${shown}: there is no such file on the server`);
+  if (!mayTake(target, allowed)) throw outside();
+  await checkIso(target);
+  return target;
+}
+
+/**
+ * Whether the ISO of a restored image has to be downloaded, again or at all. A digest says that it had arrived: without
+ * one, a file of its name in the store may be an older one.
+ * @throws ServiceError NOT_FOUND when it has, and nobody knows from where
+ */
+export function isToDownload({ status, source, sha256 }: ImageRecord, isStored: boolean): boolean {
+  if (source?.kind === 'isoweb') {
+    return status === 'downloading iso' || !isStored || (status === 'failed' && sha256 === undefined);
   }
+  if (status !== 'downloading iso') return false;
+  throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
 }

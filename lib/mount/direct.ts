@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { constants, type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ServiceError, systemCode } from '../errors.js';
 import type { IsoFile, IsoFolder, IsoLink } from '../iso/entries.js';
@@ -8,12 +8,11 @@ import { followLink, lookup, type Search } from '../iso/lookup.js';
 import { openIso, type Volume } from '../iso/volume.js';
 import { Work } from '../iso/work.js';
 import type { Entry, FolderNode, Match, Node, OpenFile, Tree } from '../tree.js';
+import { openIsoFile } from './iso-file.js';
 import type { Mount, MountDriver, MountSource } from './mount.js';
 
 /** Entries between two turns of the event loop in one listing: all of them may be links, and all links long. */
 const SLICE = 512;
-
-const NOT_A_FILE = 'The ISO is not a regular file';
 
 /** The descriptor of an .iso: closed when the mount and every file that was opened through it have let go. */
 class SharedFile {
@@ -150,38 +149,18 @@ class IsoTree implements Tree {
   }
 }
 
-function sha256(text: string): string {
+function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 
 /** Without a digest, what tells this file from another one here: a changed file has another time or size. */
 function tagBaseOf(digest: string | undefined, volume: Volume, stats: BigIntStats): string {
-  if (digest !== undefined) return sha256(`digest ${digest}`);
-  return sha256(`file ${volume.identity} ${stats.mtimeNs} ${stats.size}`);
-}
-
-function refusal(cause: unknown): ServiceError {
-  const reason = systemCode(cause) ?? 'unknown';
-  const isOneOf = (...codes: string[]) => codes.includes(reason);
-  if (isOneOf('ENOENT', 'ENOTDIR', 'ELOOP')) return new ServiceError('NOT_FOUND', 'There is no such ISO', { cause });
-  if (isOneOf('ENXIO', 'ENODEV')) return new ServiceError('NOT_AN_ISO', NOT_A_FILE, { cause });
-  if (isOneOf('EACCES', 'EPERM')) return new ServiceError('FORBIDDEN', 'No permission to read the ISO', { cause });
-  if (isOneOf('EMFILE', 'ENFILE')) return new ServiceError('UNAVAILABLE', 'Too many files are open', { cause });
-  return new ServiceError('INTERNAL', `The ISO cannot be opened: ${reason}`, { cause });
-}
-
-async function openForReading(path: string): Promise<FileHandle> {
-  try {
-    // Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  } catch (cause) {
-    throw refusal(cause);
-  }
+  if (digest !== undefined) return shortHash(`digest ${digest}`);
+  return shortHash(`file ${volume.identity} ${stats.mtimeNs} ${stats.size}`);
 }
 
 async function mountHandle(handle: FileHandle, source: MountSource): Promise<Mount> {
   const stats = await handle.stat({ bigint: true });
-  if (!stats.isFile()) throw new ServiceError('NOT_AN_ISO', NOT_A_FILE);
   const file = new SharedFile(handle);
   const bytes = Number(stats.size);
   const volume = await openIso((offset, length) => file.read(offset, length), bytes);
@@ -204,7 +183,7 @@ async function mountHandle(handle: FileHandle, source: MountSource): Promise<Mou
 /** Reads the ISO in this process: no root, no loop device, no kernel module, no second copy. */
 export const directDriver: MountDriver = {
   async mount(source) {
-    const handle = await openForReading(source.path);
+    const handle = await openIsoFile(source.path);
     try {
       return await mountHandle(handle, source);
     } catch (error) {

@@ -27,8 +27,8 @@ export interface MountSource {
 
 export interface MountDriver {
   /**
-   * @throws ServiceError NOT_FOUND (no such file), NOT_AN_ISO, TRUNCATED, BROKEN_ISO, UNSUPPORTED_ISO. The messages
-   * end up in an image's `error`: words for an operator, without host paths.
+   * @throws ServiceError NOT_FOUND (no such file), BAD_REQUEST (not a regular file), NOT_AN_ISO, TRUNCATED, BROKEN_ISO,
+   * UNSUPPORTED_ISO. The messages end up in an image's `error`: words for an operator, without host paths.
    */
   mount(source: MountSource): Promise<Mount>;
 }

@@ -1,6 +1,4 @@
 import { ServiceError } from '../errors.js';
-import { checkUpload, openUpload } from '../http/body.js';
-import { isForm, openForm } from '../http/form.js';
 import { formatSize } from '../http/listing.js';
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
@@ -9,7 +7,7 @@ import type { Store, StoredFile } from '../images/store.js';
 import type { Log } from '../log.js';
 import { checkFileName } from '../path.js';
 import { allParameters, checkParameters, required } from './parameters.js';
-import { answerUpload, takeUpload } from './upload.js';
+import { announcedUpload, receiveUpload } from './upload.js';
 
 export interface FileResource {
   readonly store: Store;
@@ -34,16 +32,12 @@ export function fileHandlers({ store, log, images }: FileResource): Record<'list
   };
 
   const put: Handler = async (exchange) => {
-    const query = checkParameters(exchange.query, ['name']);
-    const form = isForm(exchange) ? await openForm(exchange) : undefined;
-    const inForm = form === undefined ? {} : checkParameters(form.fields, ['name']);
-    const name = checkFileName(required({ ...inForm, ...query }, 'name'), 'name');
-    const length = form === undefined ? checkUpload(exchange.request) : undefined;
+    const announced = await announcedUpload(exchange, ['name']);
+    const name = checkFileName(required(announced.parameters, 'name'), 'name');
     const before = await store.find(name);
-    const reception = await store.receive(name, length);
-    await answerUpload(exchange, length, log, async (progress) => {
-      await takeUpload(reception, () => form?.upload ?? openUpload(exchange), progress);
-      log.info(`${name}: uploaded, ${reception.bytes} bytes`);
+    const arriving = await store.receive(name, announced.length);
+    await receiveUpload(exchange, announced, arriving, log, async () => {
+      log.info(`${name}: uploaded, ${arriving.bytes} bytes`);
       await images?.replaced(name);
       const file = await store.find(name);
       return { status: before === undefined ? 201 : 200, value: file && record(file) };

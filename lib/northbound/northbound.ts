@@ -18,7 +18,7 @@ export interface NorthboundOptions {
 /** The management API. */
 export function createNorthbound(options: NorthboundOptions): Application {
   const { images, isoStore, microkernelStore, log } = options;
-  const image = imageHandlers({ images, store: isoStore, log });
+  const image = imageHandlers({ images, log });
   const iso = fileHandlers({ store: isoStore, images, log });
   const microkernel = fileHandlers({ store: microkernelStore, log });
   const routes: readonly Route[] = [
@@ -37,5 +37,5 @@ export function createNorthbound(options: NorthboundOptions): Application {
     ['DELETE', '/microkernel', microkernel.remove],
     ['GET', '/', indexHandler(options.version, () => routes)],
   ];
-  return createRouter(routes, log);
+  return createRouter(routes);
 }

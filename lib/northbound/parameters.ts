@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors.js';
 import { readParameters } from '../http/body.js';
 import type { Exchange } from '../http/exchange.js';
+import { quoted } from '../path.js';
 
 /** Parameters of a request by name: each given once, none of them empty. */
 export type Parameters<Name extends string> = Readonly<Partial<Record<Name, string>>>;
@@ -17,7 +18,7 @@ export function checkParameters<Name extends string>(
   for (const [key, value] of given) {
     const name = allowed.find((candidate) => candidate === key);
     if (name === undefined) {
-      const message = `Unknown parameter ${JSON.stringify(key.slice(0, 60))}; allowed: ${allowed.join(', ')}`;
+      const message = `Unknown parameter ${quoted(key)}; allowed: ${allowed.join(', ') || 'none'}`;
       throw new ServiceError('BAD_REQUEST', message);
     }
     if (value === '') throw new ServiceError('BAD_REQUEST', `${name} is empty`);

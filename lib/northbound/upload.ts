@@ -1,10 +1,33 @@
+import { publicError } from '../errors.js';
 import { preferredType } from '../http/accept.js';
-import type { Upload } from '../http/body.js';
+import { checkUpload, openUpload } from '../http/body.js';
 import type { Exchange } from '../http/exchange.js';
+import { type Form, isForm, openForm } from '../http/form.js';
 import { UploadProgress } from '../http/progress.js';
-import { describe, sendJson } from '../http/reply.js';
+import { sendJson } from '../http/reply.js';
 import type { Reception } from '../images/reception.js';
 import type { Log } from '../log.js';
+import { type Parameters, checkParameters } from './parameters.js';
+
+/** An upload whose header is checked and whose body has not been asked for. */
+export interface AnnouncedUpload<Name extends string> {
+  /** From the query, and from the fields of a form; the query wins. */
+  readonly parameters: Parameters<Name>;
+  /** Bytes; undefined when the client does not say. */
+  readonly length: number | undefined;
+  readonly form: Form | undefined;
+}
+
+/** Checks what the header of an upload says; of a form, its body up to the file is read. */
+export async function announcedUpload<Name extends string>(
+  exchange: Exchange,
+  allowed: readonly Name[],
+): Promise<AnnouncedUpload<Name>> {
+  const inQuery = checkParameters(exchange.query, allowed);
+  if (!isForm(exchange)) return { parameters: inQuery, length: checkUpload(exchange.request), form: undefined };
+  const form = await openForm(exchange);
+  return { parameters: { ...checkParameters(form.fields, allowed), ...inQuery }, length: undefined, form };
+}
 
 /** What a finished upload answers to a client that wants JSON. */
 export interface UploadResult {
@@ -18,40 +41,30 @@ export function wantsJson(exchange: Exchange): boolean {
 }
 
 /**
- * Receives an upload and answers it, in progress lines or in JSON.
- * @param receive takes the bytes to their place, telling how many have arrived
+ * Receives an upload under the name that was claimed for it, and answers it in progress lines or in JSON.
+ * @param finish is called when the file is in its place, before the answer says so
  */
-export async function answerUpload(
+export async function receiveUpload(
   exchange: Exchange,
-  length: number | undefined,
+  { length, form }: AnnouncedUpload<string>,
+  arriving: Reception,
   log: Log,
-  receive: (progress: (bytes: number) => void) => Promise<UploadResult>,
+  finish: () => Promise<UploadResult>,
 ): Promise<void> {
+  const open = () => form?.upload ?? openUpload(exchange);
   if (wantsJson(exchange)) {
-    const { status, value } = await receive(() => undefined);
+    await arriving.take(open, () => undefined);
+    const { status, value } = await finish();
     sendJson(exchange, status, value);
     return;
   }
   const progress = new UploadProgress(exchange, length);
   try {
-    await receive((bytes) => progress.advance(bytes));
+    await arriving.take(open, (bytes) => progress.advance(bytes));
+    await finish();
     progress.finish();
   } catch (error) {
     if (!exchange.response.headersSent) throw error;
-    await progress.fail(describe(error, log));
-  }
-}
-
-/** Takes an upload into the store; the name is free again, and nothing is left behind, whatever fails. */
-export async function takeUpload(
-  reception: Reception,
-  open: () => Upload,
-  progress: (bytes: number) => void,
-  check?: (path: string) => Promise<void>,
-): Promise<void> {
-  try {
-    await reception.take(open(), progress, check);
-  } finally {
-    await reception.discard();
+    await progress.fail(publicError(error, log.error));
   }
 }

@@ -4,7 +4,6 @@ import { listingFormat, listingHeaders, renderListing } from '../http/listing.js
 import { send } from '../http/reply.js';
 import { answerMethod } from '../http/router.js';
 import { ServiceError } from '../errors.js';
-import type { Log } from '../log.js';
 import { encodePath } from '../path.js';
 import type { FolderNode } from '../tree.js';
 import { Space, type SpaceOptions } from './space.js';
@@ -12,18 +11,15 @@ import { Space, type SpaceOptions } from './space.js';
 export interface SouthboundOptions extends SpaceOptions {
   /** The URL path below which everything lies: begins and ends with a slash. */
   readonly apiRoot: string;
-  readonly log: Log;
 }
 
 const allow = 'GET, HEAD, OPTIONS';
 
 async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly string[]): Promise<void> {
   const { request, query } = exchange;
-  if (!exchange.folder && exchange.path.length > 0) {
+  if (!exchange.endsWithSlash && exchange.path.length > 0) {
     // Relative to this URL, so that it holds behind a proxy; `./` because a name may look like a scheme.
-    const mark = request.url?.indexOf('?') ?? -1;
-    const search = mark < 0 ? '' : request.url?.slice(mark);
-    const location = `.${encodePath(exchange.path.slice(-1))}/${search ?? ''}`;
+    const location = `.${encodePath(exchange.path.slice(-1))}/${exchange.search}`;
     send(exchange, 301, 'text/plain; charset=utf-8', 'A folder ends with a slash\n', { Location: location });
     return;
   }
@@ -40,19 +36,17 @@ export function createSouthbound(options: SouthboundOptions): Application {
     if (!prefix.every((segment, index) => exchange.path[index] === segment)) return false;
     const { method } = exchange.request;
     if (method !== 'GET' && method !== 'HEAD') {
-      await answerMethod(exchange, allow, options.log);
+      answerMethod(exchange, allow);
       return true;
     }
     const path = exchange.path.slice(prefix.length);
     const node = await space.lookup(path, exchange.closed);
-    if (node?.type === 'file' && exchange.folder) await node.file.close();
-    else if (node?.type === 'file') {
-      await sendFile(exchange, node.file, path.at(-1) ?? '');
-      return true;
-    } else if (node?.type === 'folder') {
-      await sendFolder(exchange, node, path);
-      return true;
+    if (node?.type === 'folder') await sendFolder(exchange, node, path);
+    else if (node !== undefined && !exchange.endsWithSlash) await sendFile(exchange, node.file, path.at(-1) ?? '');
+    else {
+      await node?.file.close();
+      throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
     }
-    throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
+    return true;
   };
 }

@@ -1,7 +1,6 @@
 import t from 'tap';
 import { type ErrorCode, ServiceError } from '../../lib/errors.js';
-import { describe, send, sendError, sendJson } from '../../lib/http/reply.js';
-import { createLog } from '../../lib/log.js';
+import { send, sendError, sendJson } from '../../lib/http/reply.js';
 import { ask, json } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { errorsOf, everywhere, readAll, startHttp } from '../fixtures/http-server.js';
@@ -80,24 +79,6 @@ t.test('each kind of error has its status', async (t) => {
     t.equal(answer.headers['content-type'], 'application/json');
     t.equal(answer.headers['retry-after'], code === 'UNAVAILABLE' ? '5' : undefined, code);
   }
-});
-
-t.test('what may not be told to a client is logged', (t) => {
-  const lines: string[] = [];
-  const log = createLog(0, (line) => lines.push(line));
-  const known = taken();
-  t.equal(describe(known, log), known);
-  t.same(lines, []);
-  const ours = new ServiceError('INTERNAL', 'The inventory cannot be written', { cause: new Error('EIO: /secret') });
-  t.equal(describe(ours, log), ours);
-  t.match(lines.pop(), /error .*The inventory cannot be written: EIO: \/secret\n$/);
-  for (const thrown of [new TypeError('/secret'), '/secret', undefined]) {
-    const described = describe(thrown, log);
-    t.equal(described.code, 'INTERNAL');
-    t.notMatch(described.message, /secret|undefined/);
-    t.match(lines.pop(), thrown === undefined ? /undefined/ : /\/secret/);
-  }
-  t.end();
 });
 
 t.test('a client that sends its whole file before it reads still gets the status', async (t) => {

@@ -19,7 +19,7 @@ const routes: readonly Route[] = [
 ];
 
 t.test('a route is found by method and path, and gets the segments that have a name', async (t) => {
-  const { url } = await startHttp(t, (log) => createRouter(routes, log));
+  const { url } = await startHttp(t, () => createRouter(routes));
   const cases: [method: string, path: string, text: string][] = [
     ['GET', '/', 'page {}'],
     ['GET', '/images', 'list {}'],
@@ -37,14 +37,14 @@ t.test('a route is found by method and path, and gets the segments that have a n
 });
 
 t.test('HEAD takes the route of GET', async (t) => {
-  const { url } = await startHttp(t, (log) => createRouter(routes, log));
+  const { url } = await startHttp(t, () => createRouter(routes));
   const answer = await ask(url, '/images', { method: 'HEAD' });
   t.same([answer.status, answer.text, answer.headers['content-length']], [200, '', '7']);
 });
 
 t.test('a path that no route has is left to the next application', async (t) => {
   const { url } = await startHttp(t, (log) => [
-    createRouter(routes, log),
+    createRouter(routes),
     ...[everywhere((exchange) => Promise.resolve(say('next')(exchange, {})))(log)],
   ]);
   for (const path of ['/other', '/images/a/b', '/Images', '/iso/x/parts']) {
@@ -54,7 +54,7 @@ t.test('a path that no route has is left to the next application', async (t) => 
 });
 
 t.test('OPTIONS and a method that the resource lacks say what is allowed', async (t) => {
-  const { url } = await startHttp(t, (log) => createRouter(routes, log));
+  const { url } = await startHttp(t, () => createRouter(routes));
   const cases: [path: string, allow: string][] = [
     ['/', 'GET, HEAD, OPTIONS'],
     ['/images', 'GET, PUT, HEAD, OPTIONS'],
@@ -80,14 +80,11 @@ t.test('a handler that throws is answered by its error', async (t) => {
     throw new ServiceError('IN_USE', 'An image uses it');
   };
   const later = () => Promise.reject(new ServiceError('BUSY', 'It is being written'));
-  const { url } = await startHttp(t, (log) =>
-    createRouter(
-      [
-        ['GET', '/now', refuse],
-        ['GET', '/later', later],
-      ],
-      log,
-    ),
+  const { url } = await startHttp(t, () =>
+    createRouter([
+      ['GET', '/now', refuse],
+      ['GET', '/later', later],
+    ]),
   );
   t.match(json(await ask(url, '/now')), { code: 'IN_USE' });
   t.match(json(await ask(url, '/later')), { code: 'BUSY' });
@@ -96,7 +93,7 @@ t.test('a handler that throws is answered by its error', async (t) => {
 t.test('an application without routes answers methods the same way', async (t) => {
   const { url } = await startHttp(
     t,
-    everywhere((exchange, log) => answerMethod(exchange, 'GET', log)),
+    everywhere((exchange) => Promise.resolve(exchange).then((asked) => answerMethod(asked, 'GET'))),
   );
   t.equal((await ask(url, '/', { method: 'OPTIONS' })).headers.allow, 'GET');
   t.equal((await ask(url, '/', { method: 'POST', body: 'some' })).status, 405);

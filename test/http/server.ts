@@ -15,7 +15,7 @@ const text = (exchange: Exchange, body: string) => send(exchange, 200, 'text/pla
 
 /** Answers with what it understood of the URL. */
 const echo = everywhere((exchange) => {
-  text(exchange, JSON.stringify([exchange.path, exchange.folder, [...exchange.query]]));
+  text(exchange, JSON.stringify([exchange.path, exchange.endsWithSlash, [...exchange.query]]));
   return undefined;
 });
 
@@ -324,7 +324,7 @@ t.test('an Expect that nobody knows gets 417', async (t) => {
 });
 
 t.test('OPTIONS and methods that a resource lacks are answered by the table of routes', async (t) => {
-  const { url } = await startHttp(t, (log) => createRouter([['GET', '/a', (exchange) => text(exchange, 'a')]], log));
+  const { url } = await startHttp(t, () => createRouter([['GET', '/a', (exchange) => text(exchange, 'a')]]));
   const options = await ask(url, '/a', { method: 'OPTIONS' });
   t.equal(options.status, 204);
   t.equal(options.headers.allow, 'GET, HEAD, OPTIONS');

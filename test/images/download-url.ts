@@ -1,5 +1,5 @@
 import t from 'tap';
-import { checkDownloadUrl, credentialsOf, storeNameOf, withoutCredentials } from '../../lib/images/download-url.js';
+import { checkDownloadUrl, credentialsOf, fileNameOf, withoutCredentials } from '../../lib/images/download-url.js';
 
 t.test('http and https with a host are allowed', (t) => {
   for (const text of [
@@ -51,7 +51,7 @@ t.test('the name in the store is the last segment of the path, decoded', (t) => 
     ['http://h/%zz', undefined],
     ['http://h/%ff', undefined],
   ];
-  for (const [url, name] of cases) t.equal(storeNameOf(new URL(url)), name, url);
+  for (const [url, name] of cases) t.equal(fileNameOf(new URL(url)), name, url);
   t.end();
 });
 

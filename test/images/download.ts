@@ -9,7 +9,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { checkDownloadUrl, openDownload, type Download } from '../../lib/images/download.js';
+import { checkDownloadUrl } from '../../lib/images/download-url.js';
+import { openDownload, type Download } from '../../lib/images/download.js';
 import { certificate, farEnd, listen, rawEnd } from '../fixtures/download-server.js';
 
 const client = fileURLToPath(new URL('../fixtures/download-client.js', import.meta.url));

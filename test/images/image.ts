@@ -135,22 +135,6 @@ t.test('a thousand machines may wait for one image without a warning', async (t)
   t.same(warnings, []);
 });
 
-t.test('what changes a mount happens one after the other, also after a failure', async (t) => {
-  const image = imageOf('preparing');
-  const steps: string[] = [];
-  const work = (name: string, milliseconds: number) => async () => {
-    steps.push(`${name} begins`);
-    await sleep(milliseconds);
-    steps.push(`${name} ends`);
-    if (name === 'b') throw new Error('b');
-  };
-  const [a, b, c] = [image.inTurn(work('a', 20)), image.inTurn(work('b', 5)), image.inTurn(work('c', 0))];
-  await a;
-  await t.rejects(b, { message: 'b' });
-  await c;
-  t.same(steps, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
-});
-
 t.test('the log calls an image by its name and version', (t) => {
   t.equal(title(imageOf('OK')), 'ubuntu 14.04');
   t.end();

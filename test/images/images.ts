@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { temporaryOf } from '../../lib/images/durable.js';
 import type { Image } from '../../lib/images/image.js';
 import type { Images } from '../../lib/images/images.js';
+import type { Reception } from '../../lib/images/reception.js';
 import type { ImageSource } from '../../lib/images/record.js';
 import type { Store } from '../../lib/images/store.js';
 import { farEnd } from '../fixtures/download-server.js';
@@ -47,7 +48,10 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 async function upload(store: Store, name: string, bytes: Buffer): Promise<void> {
   const reception = await store.receive(name, undefined);
   const stream = Readable.from([bytes]);
-  await reception.take({ stream, complete: () => Promise.resolve() }, () => undefined);
+  await reception.take(
+    () => ({ stream, complete: () => Promise.resolve() }),
+    () => undefined,
+  );
 }
 
 async function onDisk(folder: string): Promise<unknown> {
@@ -348,8 +352,9 @@ t.test('a download to a name that is being uploaded is refused at once', async (
 t.test('an upload with an image never replaces an ISO that another image is made from', async (t) => {
   const service = await startImages(t, await newFolder(t));
   await settled(service, '1', stored('one.iso'));
-  const source = { kind: 'isoclient', value: 'one.iso' } as const;
-  t.throws(() => service.images.claim('ubuntu', '2', source), { code: 'IN_USE', message: /ubuntu 1 .*one\.iso/ });
+  const never = () => Promise.reject(new Error('It must not arrive'));
+  const refused = { code: 'IN_USE', message: /ubuntu 1 .*one\.iso/ };
+  await t.rejects(service.images.upload('ubuntu', '2', 'one.iso', undefined, never), refused);
 });
 
 t.test('a download that a stop has interrupted begins again at the next start', async (t) => {
@@ -620,19 +625,24 @@ t.test('a failed image is OK as soon as a good ISO replaces the bad one', async 
 
 t.test('an upload claims its image first, which nobody sees until the ISO is there', async (t) => {
   const service = await startImages(t, t.testdir({}));
-  const { images, store } = service;
-  const source = { kind: 'isoclient', value: 'x.iso' } as const;
-  const image = images.claim('ubuntu', '1', source);
-  t.same(images.list({}), []);
-  t.equal(images.get({ name: 'ubuntu', version: '1' }), undefined);
-  t.equal(images.at('ubuntu', '1', 'exact'), undefined);
-  t.match(images.usersOf('x.iso'), [{ name: 'ubuntu' }], 'but its ISO is in use');
-  t.throws(() => images.claim('ubuntu', '1', source), { code: 'EXISTS' });
-  images.abandon(image);
-  const second = images.claim('ubuntu', '1', source);
-  await upload(store, 'x.iso', oneIso);
-  await images.begin(second);
-  await second.settled(5000, patient);
+  const { images } = service;
+  const receive = async (arriving: Reception, begin: () => Promise<Image>) => {
+    t.same(images.list({}), []);
+    t.equal(images.get({ name: 'ubuntu', version: '1' }), undefined);
+    t.equal(images.at('ubuntu', '1', 'exact'), undefined);
+    t.match(images.usersOf('x.iso'), [{ name: 'ubuntu' }], 'but its ISO is in use');
+    await t.rejects(images.upload('ubuntu', '1', 'y.iso', undefined, receive), { code: 'EXISTS' });
+    const stream = Readable.from([oneIso]);
+    await arriving.take(
+      () => ({ stream, complete: () => Promise.resolve() }),
+      () => undefined,
+    );
+    await (await begin()).settled(5000, patient);
+  };
+  const broken = () => Promise.reject(new Error('The client has gone'));
+  await t.rejects(images.upload('ubuntu', '1', 'x.iso', undefined, broken), { message: 'The client has gone' });
+  t.same(images.usersOf('x.iso'), [], 'the name is free again');
+  await images.upload('ubuntu', '1', 'x.iso', undefined, receive);
   t.equal(await textIn(images.get({ name: 'ubuntu', version: '1' }), 'which'), 'one');
 });
 

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { temporaryOf } from '../../lib/images/durable.js';
-import { Inventory, type ImageRecord } from '../../lib/images/inventory.js';
+import { Inventory } from '../../lib/images/inventory.js';
+import type { ImageRecord } from '../../lib/images/record.js';
 import { createLog } from '../../lib/log.js';
 
 const quiet = createLog(5, () => undefined);

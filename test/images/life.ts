@@ -32,7 +32,10 @@ async function setUp(t: Test, record: ImageRecord = preparing) {
 async function receive(store: Store, name: string, text: string): Promise<void> {
   const stream = Readable.from([Buffer.from(text)]);
   const reception = await store.receive(name, undefined);
-  await reception.take({ stream, complete: () => Promise.resolve() }, () => undefined);
+  await reception.take(
+    () => ({ stream, complete: () => Promise.resolve() }),
+    () => undefined,
+  );
 }
 
 /** Something that a test opens when it wants. */

@@ -35,13 +35,19 @@ interface Setup {
   readonly released: () => number;
 }
 
-function setUp(t: Test, length?: number, move?: (target: string) => Promise<void>): Setup {
+function setUp(
+  t: Test,
+  length?: number,
+  move?: (target: string) => Promise<void>,
+  check: (path: string) => Promise<void> = () => Promise.resolve(),
+): Setup {
   const base = t.testdir({ transit: {}, stored: { 'x.iso': 'old' } });
   const target = join(base, 'stored', 'x.iso');
   let released = 0;
   const reception = new Reception(
     join(base, 'transit'),
     length,
+    check,
     ({ path }) => (move ? move(target) : rename(path, target)),
     () => released++,
   );
@@ -57,7 +63,10 @@ t.test('the stored bytes are the sent bytes, however the network cuts them into 
     const whole = Buffer.concat(chunks);
     const { reception, target, folder, released } = setUp(t, run % 2 === 0 ? whole.length : undefined);
     const told: number[] = [];
-    await reception.take(sourceOf(Readable.from(chunks)), (bytes) => told.push(bytes));
+    await reception.take(
+      () => sourceOf(Readable.from(chunks)),
+      (bytes) => told.push(bytes),
+    );
     t.ok(whole.equals(await readFile(target)), `run ${run}`);
     t.equal(reception.sha256, createHash('sha256').update(whole).digest('hex'));
     t.equal(reception.bytes, whole.length);
@@ -86,7 +95,7 @@ t.test('a write that the disk takes only in part goes on with the rest', async (
     if (Array.isArray(args) && typeof args[2] === 'number') args[2] = Math.min(args[2], 13);
     return Promise.resolve();
   });
-  await reception.take(textSource(text), nothing);
+  await reception.take(() => textSource(text), nothing);
   t.equal(await readFile(target, 'utf8'), text);
   t.same(lengths, [46, 33, 20, 7]);
 });
@@ -186,10 +195,13 @@ const failures: Failure[] = [
 
 for (const failure of failures) {
   t.test(`when ${failure.what}, no temporary file is left and the old file stays`, async (t) => {
-    const { reception, folder, target, released } = setUp(t, failure.length, failure.move);
+    const { reception, folder, target, released } = setUp(t, failure.length, failure.move, failure.check);
     const source = failure.source();
     await failure.disk?.(t);
-    await t.rejects(reception.take(source, failure.progress ?? nothing, failure.check), failure.error);
+    await t.rejects(
+      reception.take(() => source, failure.progress ?? nothing),
+      failure.error,
+    );
     t.same(await readdir(folder), []);
     t.equal(await readFile(target, 'utf8'), 'old');
     t.equal(released(), 1);
@@ -202,25 +214,28 @@ for (const failure of failures) {
 t.test('a folder that is gone fails the reception and frees the name', async (t) => {
   const { reception, folder, released } = setUp(t);
   await rm(folder, { recursive: true });
-  await t.rejects(reception.take(two(), nothing), { code: 'ENOENT' });
+  await t.rejects(
+    reception.take(() => two(), nothing),
+    { code: 'ENOENT' },
+  );
   t.equal(released(), 1);
 });
 
 t.test('the check sees the whole file while the old one is still in its place', async (t) => {
-  const { reception, target, folder } = setUp(t, 6);
-  await reception.take(two(), nothing, async (path) => {
+  const { reception, target, folder } = setUp(t, 6, undefined, async (path) => {
     t.equal(path, reception.path);
     t.match(path, new RegExp(`^${folder}/[^/]+\\.part$`));
     t.equal(await readFile(path, 'utf8'), 'onetwo');
     t.equal(await readFile(target, 'utf8'), 'old');
   });
+  await reception.take(() => two(), nothing);
   t.equal(await readFile(target, 'utf8'), 'onetwo');
 });
 
 t.test('what the old file held is served until the rename', async (t) => {
   const { reception, target } = setUp(t);
   const stream = started();
-  const taken = reception.take(sourceOf(stream), nothing);
+  const taken = reception.take(() => sourceOf(stream), nothing);
   while (reception.bytes === 0) await turn();
   t.equal(await readFile(target, 'utf8'), 'old');
   stream.push(null);
@@ -232,7 +247,10 @@ t.test('after a full disk the request is still there to be answered, and may bre
   const { reception } = setUp(t);
   const stream = started();
   await fullAfter(0, 'ENOSPC')(t);
-  await t.rejects(reception.take(sourceOf(stream), nothing), { code: 'NO_SPACE' });
+  await t.rejects(
+    reception.take(() => sourceOf(stream), nothing),
+    { code: 'NO_SPACE' },
+  );
   t.equal(stream.destroyed, false);
   t.equal(stream.isPaused(), true);
   t.equal(stream.listenerCount('data'), 0);
@@ -254,9 +272,12 @@ t.test('a slow disk slows the client down and does not fill the memory', async (
     },
   });
   await beforeEach(t, 'write', () => sleep(1));
-  await reception.take(sourceOf(stream), (bytes) => {
-    furthest = Math.max(furthest, produced - bytes / chunk.length);
-  });
+  await reception.take(
+    () => sourceOf(stream),
+    (bytes) => {
+      furthest = Math.max(furthest, produced - bytes / chunk.length);
+    },
+  );
   t.equal(reception.bytes, total * chunk.length);
   // 1 MiB that waits, the 64 KiB that were on the way when the stream was paused, and the stream's own buffer.
   t.ok(furthest <= 16 + 1 + 4, `${furthest} pieces were ahead of the disk, of ${total}`);
@@ -279,6 +300,9 @@ t.test('a reception that is given up before a byte has come leaves nothing', asy
 t.test('a temporary name is nobody else’s', async (t) => {
   const { reception } = setUp(t);
   await writeFile(reception.path, 'somebody else’s');
-  await t.rejects(reception.take(two(), nothing), { code: 'EEXIST' });
+  await t.rejects(
+    reception.take(() => two(), nothing),
+    { code: 'EEXIST' },
+  );
   await t.rejects(stat(reception.path), { code: 'ENOENT' });
 });

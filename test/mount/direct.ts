@@ -207,9 +207,9 @@ t.test('what is no ISO is refused, and left closed', async (t) => {
   await symlink('loop', join(folder, 'loop'));
   const cases: [path: string, code: string][] = [
     [path, 'NOT_AN_ISO'],
-    [folder, 'NOT_AN_ISO'],
-    [fifo, 'NOT_AN_ISO'],
-    ['/dev/null', 'NOT_AN_ISO'],
+    [folder, 'BAD_REQUEST'],
+    [fifo, 'BAD_REQUEST'],
+    ['/dev/null', 'BAD_REQUEST'],
     [join(folder, 'none'), 'NOT_FOUND'],
     [join(path, 'none'), 'NOT_FOUND'],
     [join(folder, 'loop'), 'NOT_FOUND'],

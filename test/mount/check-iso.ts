@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { probe } from '../../lib/mount/probe.js';
+import { checkIso } from '../../lib/mount/check-iso.js';
 import { descriptorsBelow, makeFifo } from '../fixtures/folder-setup.js';
 import { smallIso } from '../fixtures/small-iso.js';
 
@@ -27,7 +27,7 @@ t.test('a file is an ISO when it has a volume descriptor of ISO 9660 or UDF wher
   const folder = t.testdir({});
   for (const [what, bytes] of good) {
     await writeFile(join(folder, 'x'), bytes);
-    await t.resolves(probe(join(folder, 'x')), what);
+    await t.resolves(checkIso(join(folder, 'x')), what);
   }
 });
 
@@ -46,7 +46,7 @@ t.test('anything else is no ISO', async (t) => {
   const folder = t.testdir({});
   for (const [what, bytes] of bad) {
     await writeFile(join(folder, 'x'), bytes);
-    await t.rejects(probe(join(folder, 'x')), { name: 'ServiceError', code: 'NOT_AN_ISO' }, what);
+    await t.rejects(checkIso(join(folder, 'x')), { name: 'ServiceError', code: 'NOT_AN_ISO' }, what);
   }
   t.equal(await descriptorsBelow(folder), 0);
 });
@@ -54,7 +54,7 @@ t.test('anything else is no ISO', async (t) => {
 t.test('a FIFO, a socket, a folder and a device are refused, and nobody hangs', async (t) => {
   const folder = t.testdir({});
   // The path of a socket is at most 107 bytes long (unix(7)).
-  const short = await mkdtemp(join(tmpdir(), 'probe-'));
+  const short = await mkdtemp(join(tmpdir(), 'check-iso-'));
   t.teardown(() => rm(short, { recursive: true }));
   const [fifo, socket, below] = [join(folder, 'fifo'), join(short, 'socket'), join(folder, 'folder')];
   await makeFifo(fifo);
@@ -63,14 +63,14 @@ t.test('a FIFO, a socket, a folder and a device are refused, and nobody hangs', 
   await once(server, 'listening');
   t.teardown(() => server.close());
   for (const path of [fifo, socket, below, '/dev/null']) {
-    const error: unknown = await probe(path).catch((error: unknown) => error);
+    const error: unknown = await checkIso(path).catch((error: unknown) => error);
     t.match(error, { name: 'ServiceError', code: 'BAD_REQUEST', message: 'The ISO is not a regular file' }, path);
   }
   t.equal(await descriptorsBelow(folder), 0);
 });
 
-t.test('a missing file is the system’s error', async (t) => {
-  await t.rejects(probe(join(t.testdir({}), 'missing')), { code: 'ENOENT' });
+t.test('a missing file is not found', async (t) => {
+  await t.rejects(checkIso(join(t.testdir({}), 'missing')), { code: 'NOT_FOUND' });
 });
 
 t.test('a real ISO is one', async (t) => {
@@ -80,7 +80,7 @@ t.test('a real ISO is one', async (t) => {
     () => false,
   );
   const message = `${real} is missing; Debian's package of it is ipxe`;
-  if (isThere) await t.resolves(probe(real));
+  if (isThere) await t.resolves(checkIso(real));
   else if (process.env['CI'] === undefined) t.pass(message, { skip: message });
   else t.fail(message);
 });

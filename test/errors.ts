@@ -1,0 +1,41 @@
+import t from 'tap';
+import { ServiceError, ifThere, isNoSpace, messageOf, publicError, systemCode } from '../lib/errors.js';
+
+const failing = (code: string) => Object.assign(new Error(`${code}: /srv/secret`), { code });
+
+t.test('what may not be told to a client is reported for the log', (t) => {
+  const lines: string[] = [];
+  const report = (line: string) => void lines.push(line);
+  const known = new ServiceError('EXISTS', 'Image already exists');
+  t.equal(publicError(known, report), known);
+  t.same(lines, []);
+  const ours = new ServiceError('INTERNAL', 'The inventory cannot be written', { cause: new Error('EIO: /secret') });
+  t.equal(publicError(ours, report), ours);
+  t.equal(lines.pop(), 'The inventory cannot be written: EIO: /secret');
+  for (const thrown of [new TypeError('/secret'), '/secret', undefined]) {
+    const shown = publicError(thrown, report);
+    t.equal(shown.code, 'INTERNAL');
+    t.notMatch(shown.message, /secret|undefined/);
+    t.match(lines.pop(), thrown === undefined ? /undefined/ : /\/secret/);
+  }
+  t.end();
+});
+
+t.test('what is not there is undefined, and any other failure stays one', async (t) => {
+  t.equal(await ifThere(Promise.resolve('there')), 'there');
+  for (const code of ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']) {
+    t.equal(await ifThere<unknown>(Promise.reject(failing(code))), undefined, code);
+  }
+  for (const code of ['EACCES', 'EIO', 'EMFILE']) await t.rejects(ifThere(Promise.reject(failing(code))), { code });
+  await t.rejects(ifThere(Promise.reject(new Error('no system call'))), { message: 'no system call' });
+});
+
+t.test('the codes and messages of whatever was thrown', (t) => {
+  t.equal(systemCode(failing('EIO')), 'EIO');
+  t.equal(systemCode({ code: 'EIO' }), undefined);
+  t.equal(systemCode(Object.assign(new Error('odd'), { code: 5 })), undefined);
+  t.equal(messageOf(new Error('words')), 'words');
+  t.equal(messageOf('words'), 'words');
+  t.same([failing('ENOSPC'), failing('EDQUOT'), failing('EIO'), 'ENOSPC'].map(isNoSpace), [true, true, false, false]);
+  t.end();
+});
