@@ -43,7 +43,7 @@ export function refuseUnknown(at: string, value: unknown, known: readonly string
 
 /** Gathers what readers refuse, so that everything that is wrong is said at once. */
 export class Problems {
-  private readonly lines: string[] = [];
+  readonly #lines: string[] = [];
 
   /** What the step makes, or, when it refuses, `substitute`: it goes no further than the next `raise`. */
   attempt<T>(step: () => T, substitute: T): T {
@@ -51,14 +51,14 @@ export class Problems {
       return step();
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
-      this.lines.push(error.message);
+      this.#lines.push(error.message);
       return substitute;
     }
   }
 
   /** @throws ServiceError BAD_REQUEST, a line for each problem, when there has been any */
   raise(): void {
-    if (this.lines.length > 0) throw new ServiceError('BAD_REQUEST', this.lines.join('\n'));
+    if (this.#lines.length > 0) throw new ServiceError('BAD_REQUEST', this.#lines.join('\n'));
   }
 }
 

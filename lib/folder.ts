@@ -93,45 +93,45 @@ class FolderTree implements Tree {
     try {
       const root = await ifThere(realpath(this.root));
       if (root === undefined) return undefined;
-      const found = await this.find(root, path);
+      const found = await this.#find(root, path);
       if (found !== undefined || match === 'exact') return found;
-      const stored = await this.storedNames(root, path);
-      return stored && (await this.find(root, stored));
+      const stored = await this.#storedNames(root, path);
+      return stored && (await this.#find(root, stored));
     } catch (error) {
       throw refusal(error);
     }
   }
 
-  private find(root: string, path: readonly string[]): Promise<Node | undefined> {
-    return this.holding(root, [root, ...path].join('/'), async (held): Promise<Node> => {
-      if (held.stats.isFile()) return { type: 'file', file: await this.openForReading(held) };
-      return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.list(root, held.realPath) };
+  #find(root: string, path: readonly string[]): Promise<Node | undefined> {
+    return this.#holding(root, [root, ...path].join('/'), async (held): Promise<Node> => {
+      if (held.stats.isFile()) return { type: 'file', file: await this.#openForReading(held) };
+      return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.#list(root, held.realPath) };
     });
   }
 
   /** Holds what a path leads to for as long as `use` runs; undefined when nothing that is served is there. */
-  private async holding<T>(root: string, path: string, use: (held: Held) => Promise<T>): Promise<T | undefined> {
+  async #holding<T>(root: string, path: string, use: (held: Held) => Promise<T>): Promise<T | undefined> {
     const handle = await ifThere(open(path, O_PATH));
     if (handle === undefined) return undefined;
     try {
       const held = await hold(handle);
-      return this.isServed(root, held) ? await use(held) : undefined;
+      return this.#isServed(root, held) ? await use(held) : undefined;
     } finally {
       await handle.close();
     }
   }
 
-  private isServed(root: string, { stats, realPath }: Held): boolean {
+  #isServed(root: string, { stats, realPath }: Held): boolean {
     const above = root === '/' ? '' : root;
     if (realPath === root) return stats.isDirectory();
     if (realPath.startsWith(`${above}/`)) {
-      return (stats.isFile() || stats.isDirectory()) && !this.isOurs(above, realPath.slice(above.length));
+      return (stats.isFile() || stats.isDirectory()) && !this.#isOurs(above, realPath.slice(above.length));
     }
-    return stats.isFile() && !this.isOurs('', realPath) && (this.options.allowedOutside?.(realPath) ?? false);
+    return stats.isFile() && !this.#isOurs('', realPath) && (this.options.allowedOutside?.(realPath) ?? false);
   }
 
   /** Whether a path, or a folder on the way to it, belongs to the service itself. */
-  private isOurs(above: string, below: string): boolean {
+  #isOurs(above: string, below: string): boolean {
     let path = above;
     for (const name of below.split('/').slice(1)) {
       path += `/${name}`;
@@ -141,7 +141,7 @@ class FolderTree implements Tree {
   }
 
   // Opened again through the descriptor that was checked: a second open by name could meet another file.
-  private async openForReading({ descriptor, realPath }: Held): Promise<OpenFile> {
+  async #openForReading({ descriptor, realPath }: Held): Promise<OpenFile> {
     const handle = await open(throughDescriptor(descriptor), readOnly);
     try {
       const stats = await handle.stat({ bigint: true });
@@ -161,35 +161,35 @@ class FolderTree implements Tree {
   }
 
   /** The path as the disk spells it, without regard to case; undefined when a segment has no match. */
-  private async storedNames(root: string, path: readonly string[]): Promise<string[] | undefined> {
+  async #storedNames(root: string, path: readonly string[]): Promise<string[] | undefined> {
     const stored: string[] = [];
     for (const segment of path) {
-      const name = await this.holding(root, [root, ...stored].join('/'), (held) => this.storedName(held, segment));
+      const name = await this.#holding(root, [root, ...stored].join('/'), (held) => this.#storedName(held, segment));
       if (name === undefined) return undefined;
       stored.push(name);
     }
     return stored;
   }
 
-  private async storedName(held: Held, segment: string): Promise<string | undefined> {
+  async #storedName(held: Held, segment: string): Promise<string | undefined> {
     if (await ifThere(lstat(`${throughDescriptor(held.descriptor)}/${segment}`))) return segment;
-    const names = await ifThere(this.names(held));
+    const names = await ifThere(this.#names(held));
     return names?.filter((name) => name.toLowerCase() === segment.toLowerCase()).sort()[0];
   }
 
-  private async names(held: Held): Promise<string[]> {
+  async #names(held: Held): Promise<string[]> {
     const raw = await readdir(throughDescriptor(held.descriptor), { encoding: 'buffer' });
     // A name that is not UTF-8 has no URL that leads back to it.
     const names = raw.filter((name) => isUtf8(name)).map((name) => name.toString());
     return names.filter((name) => !isPrivate(name) && !this.options.hidden?.(join(held.realPath, name)));
   }
 
-  private async list(root: string, path: string): Promise<Entry[]> {
+  async #list(root: string, path: string): Promise<Entry[]> {
     const entries: Entry[] = [];
     try {
-      const listed = await this.holding(root, path, async (held) => {
-        await forEachBounded(await this.names(held), async (name) => {
-          const entry = await this.entry(root, `${throughDescriptor(held.descriptor)}/${name}`, name);
+      const listed = await this.#holding(root, path, async (held) => {
+        await forEachBounded(await this.#names(held), async (name) => {
+          const entry = await this.#entry(root, `${throughDescriptor(held.descriptor)}/${name}`, name);
           if (entry) entries.push(entry);
         });
         return true;
@@ -202,10 +202,10 @@ class FolderTree implements Tree {
   }
 
   /** One line of the listing; undefined for what is no file, folder or link, and for what cannot be looked at. */
-  private async entry(root: string, path: string, name: string): Promise<Entry | undefined> {
+  async #entry(root: string, path: string, name: string): Promise<Entry | undefined> {
     const stats = await readable(lstat(path, { bigint: true }));
     if (!stats?.isSymbolicLink()) return stats && entryOf(name, stats);
-    const led = await readable(this.holding(root, path, (held) => Promise.resolve(entryOf(name, held.stats))));
+    const led = await readable(this.#holding(root, path, (held) => Promise.resolve(entryOf(name, held.stats))));
     const link = await readable(readlink(path));
     if (!led || link === undefined) return { name, type: 'link', size: 0, modified: modifiedOf(stats) };
     // An absolute target would tell clients how the host's disk is laid out.

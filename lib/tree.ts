@@ -4,14 +4,14 @@
  * piece of code sends them all.
  */
 
-/** A run of bytes of the open file, or, where `offset` is `HOLE`, a run of zeros that is stored nowhere. In bytes. */
+/** A run of bytes of the open file, or, where `offset` is `hole`, a run of zeros that is stored nowhere. In bytes. */
 export interface Extent {
   readonly offset: number;
   readonly length: number;
 }
 
 /** The `offset` of an extent that reads as zeros. */
-export const HOLE = -1;
+export const hole = -1;
 
 /** A file that is open for reading until `close()`. Size, bytes and tag all belong to the one open descriptor. */
 export interface OpenFile {

@@ -2,7 +2,7 @@ import { read as readCallback } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { ServiceError } from '../errors.js';
-import { HOLE, type Extent, type OpenFile } from '../tree.js';
+import { hole, type Extent, type OpenFile } from '../tree.js';
 
 const read = promisify(readCallback);
 
@@ -18,7 +18,7 @@ export function slice(extents: readonly Extent[], start: number, length: number)
     const from = Math.max(start, position);
     const to = Math.min(start + length, position + extent.length);
     if (from < to) {
-      const offset = extent.offset === HOLE ? HOLE : extent.offset + from - position;
+      const offset = extent.offset === hole ? hole : extent.offset + from - position;
       pieces.push({ offset, length: to - from });
     }
     position += extent.length;
@@ -56,7 +56,7 @@ export async function transfer(target: Writable, file: OpenFile, start: number, 
     for (let done = 0; done < piece.length;) {
       const wanted = Math.min(chunkBytes, piece.length - done);
       let chunk = zeros.subarray(0, wanted);
-      if (piece.offset !== HOLE) {
+      if (piece.offset !== hole) {
         const { bytesRead } = await read(file.descriptor, buffer, 0, wanted, piece.offset + done);
         if (bytesRead === 0) throw new ServiceError('TRUNCATED', 'The file has become shorter while it was sent');
         chunk = buffer.subarray(0, bytesRead);

@@ -139,9 +139,9 @@ function lengthOf(response: IncomingMessage): number | undefined {
 
 /** The body of an answer: ends only when it is complete, and counts silence only while somebody wants to read. */
 class Body extends Readable {
-  private received = 0;
-  private readonly timer: NodeJS.Timeout;
-  private wanted = false;
+  #received = 0;
+  readonly #timer: NodeJS.Timeout;
+  #wanted = false;
 
   constructor(
     private readonly response: IncomingMessage,
@@ -150,46 +150,46 @@ class Body extends Readable {
     idleTimeout: number,
   ) {
     super({ highWaterMark: bodyBuffer });
-    this.timer = setInterval(() => {
-      if (this.wanted) this.destroy(silent(host, idleTimeout));
+    this.#timer = setInterval(() => {
+      if (this.#wanted) this.destroy(silent(host, idleTimeout));
     }, idleTimeout);
-    response.on('data', (chunk: Buffer) => this.receive(chunk));
-    response.on('end', () => this.complete());
-    response.on('error', (error) => this.destroy(this.cutShort(error)));
+    response.on('data', (chunk: Buffer) => this.#receive(chunk));
+    response.on('end', () => this.#complete());
+    response.on('error', (error) => this.destroy(this.#cutShort(error)));
     response.pause();
     // Whoever takes the body may open a file first; a failure meanwhile is kept for them and must not end the process.
     this.on('error', () => undefined);
   }
 
   override _read(): void {
-    if (!this.wanted) this.timer.refresh();
-    this.wanted = true;
+    if (!this.#wanted) this.#timer.refresh();
+    this.#wanted = true;
     this.response.resume();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.timer);
+    clearInterval(this.#timer);
     this.response.destroy();
     done(error);
   }
 
-  private receive(chunk: Buffer): void {
-    this.received += chunk.length;
-    this.timer.refresh();
+  #receive(chunk: Buffer): void {
+    this.#received += chunk.length;
+    this.#timer.refresh();
     if (this.push(chunk)) return;
-    this.wanted = false;
+    this.#wanted = false;
     this.response.pause();
   }
 
-  private complete(): void {
-    clearInterval(this.timer);
+  #complete(): void {
+    clearInterval(this.#timer);
     this.push(null);
   }
 
-  private cutShort(error: Error): Error {
+  #cutShort(error: Error): Error {
     if (error.name === 'AbortError') return error;
     const total = this.length === undefined ? '' : ` of ${this.length}`;
-    return badGateway(`The download broke off after ${this.received}${total} bytes`, error);
+    return badGateway(`The download broke off after ${this.#received}${total} bytes`, error);
   }
 }
 

@@ -4,12 +4,12 @@ import { checkIso } from '../mount/check-iso.js';
 import { checkFileName, checkName, quoted } from '../path.js';
 import type { Match } from '../tree.js';
 import { Image, title } from './image.js';
-import { Life, type LifeOptions } from './life.js';
-import type { Reception } from './reception.js';
+import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
+import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
 import { checkLocal, checkStored, isoNameOf, isToDownload, isoOf, storedNameOf } from './sources.js';
 
-export interface ImagesOptions extends LifeOptions {
+export interface ImagesOptions extends LifecycleOptions {
   /** Folders to which `isolocal` is restricted; undefined: it is not. */
   readonly localFolders: readonly string[] | undefined;
   /** Names that the southbound URL space has for something else, in lower case. */
@@ -21,10 +21,10 @@ export type ImageFilter = Partial<Record<'id' | 'name' | 'version' | 'iso' | 'st
 /** All images: how each comes into being, is found, and goes. */
 export class Images {
   readonly #images = new Map<string, Image>();
-  readonly #life: Life;
+  readonly #lifecycle: Lifecycle;
 
   private constructor(private readonly options: ImagesOptions) {
-    this.#life = new Life(options, (isoName) => this.replaced(isoName));
+    this.#lifecycle = new Lifecycle(options, (isoName) => this.replaced(isoName));
   }
 
   /** Brings back every image of the inventory. Resolves when all that can be served at once are; downloads go on. */
@@ -99,7 +99,7 @@ export class Images {
    */
   async add(name: string, version: string, source: ImageSource): Promise<Image> {
     const image = this.#claim(name, version, source);
-    let arriving: Reception | undefined;
+    let arriving: IncomingFile | undefined;
     try {
       arriving = await this.#obtain(image, source);
       await this.#begin(image, arriving);
@@ -123,10 +123,10 @@ export class Images {
     version: string,
     iso: string,
     length: number | undefined,
-    receive: (arriving: Reception, begin: () => Promise<Image>) => Promise<void>,
+    receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
     const image = this.#claim(name, version, { kind: 'isoclient', value: iso });
-    let arriving: Reception | undefined;
+    let arriving: IncomingFile | undefined;
     try {
       arriving = await this.options.store.receive(image.record.iso, length, checkIso);
       await receive(arriving, async () => {
@@ -141,11 +141,11 @@ export class Images {
   }
 
   /** Makes a claimed image exist; its ISO is in the store, or arrives by download. */
-  async #begin(image: Image, arriving?: Reception): Promise<void> {
+  async #begin(image: Image, arriving?: IncomingFile): Promise<void> {
     const record: ImageRecord = { ...image.record, status: arriving ? 'downloading iso' : 'preparing' };
     await this.options.inventory.put(record);
     image.update(record);
-    void this.#life.bringUp(image, arriving);
+    void this.#lifecycle.bringUp(image, arriving);
   }
 
   /**
@@ -171,7 +171,7 @@ export class Images {
   async replaced(isoName: string): Promise<void> {
     for (const image of this.#listed()) {
       if (image.record.iso !== isoName || image.record.status === 'downloading iso') continue;
-      await this.#life.renew(image);
+      await this.#lifecycle.renew(image);
     }
   }
 
@@ -185,7 +185,7 @@ export class Images {
   }
 
   /** @returns the claim on the store's name where the ISO has to arrive first */
-  async #obtain(image: Image, source: ImageSource): Promise<Reception | undefined> {
+  async #obtain(image: Image, source: ImageSource): Promise<IncomingFile | undefined> {
     const { store, localFolders } = this.options;
     const name = isoNameOf(source);
     if (source.kind === 'isolocal') {
@@ -226,13 +226,13 @@ export class Images {
       const isStored = (await store.find(isoName)) !== undefined;
       if (isToDownload(record, isStored)) {
         image.update({ ...record, status: 'downloading iso' });
-        void this.#life.bringUp(image, await store.receive(isoName, undefined, checkIso));
+        void this.#lifecycle.bringUp(image, await store.receive(isoName, undefined, checkIso));
         return;
       }
       if (isStored) await store.adopt(isoName);
-      await this.#life.prepare(image);
+      await this.#lifecycle.prepare(image);
     } catch (error) {
-      await this.#life.fail(image, error);
+      await this.#lifecycle.fail(image, error);
     }
   }
 }

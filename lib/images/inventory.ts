@@ -90,7 +90,7 @@ async function realFile(path: string): Promise<string> {
 
 /** The images and what became of them: one JSON file, replaced as a whole at every change. */
 export class Inventory {
-  private readonly turns = new Turns();
+  readonly #turns = new Turns();
 
   private constructor(
     /** Its real path, without links. */
@@ -134,7 +134,7 @@ export class Inventory {
   async put(record: ImageRecord): Promise<void> {
     // Copied now: the caller may go on with its object while this waits for its turn.
     const copy = structuredClone(record);
-    await this.turns.run(() => this.save(new Map(this.records).set(copy.id, copy)));
+    await this.#turns.run(() => this.#save(new Map(this.records).set(copy.id, copy)));
   }
 
   /**
@@ -142,15 +142,15 @@ export class Inventory {
    * @throws ServiceError NO_SPACE or INTERNAL, and nothing has changed
    */
   remove(id: string): Promise<ImageRecord | undefined> {
-    return this.turns.run(async () => {
+    return this.#turns.run(async () => {
       const record = this.records.get(id);
       if (record === undefined) return undefined;
-      await this.save(new Map([...this.records].filter(([other]) => other !== id)));
+      await this.#save(new Map([...this.records].filter(([other]) => other !== id)));
       return record;
     });
   }
 
-  private async save(records: ReadonlyMap<string, ImageRecord>): Promise<void> {
+  async #save(records: ReadonlyMap<string, ImageRecord>): Promise<void> {
     try {
       await makeFolder(dirname(this.file));
       await replaceFile(this.file, serialize(records, this.others));

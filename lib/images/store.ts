@@ -4,7 +4,7 @@ import { ServiceError, ifThere, systemCode } from '../errors.js';
 import { privateFolder } from '../folder.js';
 import type { Log } from '../log.js';
 import { makeFolder, syncFolder } from './durable.js';
-import { Reception } from './reception.js';
+import { IncomingFile } from './incoming-file.js';
 import { type Stamp, StoreState } from './store-state.js';
 
 /** A file of a store. */
@@ -21,7 +21,7 @@ const accept: (path: string) => Promise<void> = () => Promise.resolve();
 
 /** A flat folder of files, such as the store of ISOs. Names are checked by whoever takes them from a client. */
 export class Store {
-  readonly #receiving = new Map<string, Reception>();
+  readonly #receiving = new Map<string, IncomingFile>();
 
   private constructor(
     readonly folder: string,
@@ -79,26 +79,26 @@ export class Store {
   }
 
   /**
-   * Claims a name for a file that is about to arrive. Nobody else can until the reception ends.
+   * Claims a name for a file that is about to arrive. Nobody else can until that has ended.
    * @param length bytes, when known
    * @param check looks at the complete file before it gets its name, and throws to refuse it
    * @throws ServiceError BUSY (it is arriving already), EXISTS (a folder has the name), NO_SPACE
    */
-  async receive(name: string, length: number | undefined, check = accept): Promise<Reception> {
+  async receive(name: string, length: number | undefined, check = accept): Promise<IncomingFile> {
     if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded already`);
-    const move = (finished: Reception) => this.#keep(name, finished);
-    const reception = new Reception(this.#private, length, check, move, () => this.#receiving.delete(name));
-    this.#receiving.set(name, reception);
+    const move = (finished: IncomingFile) => this.#keep(name, finished);
+    const incoming = new IncomingFile(this.#private, length, check, move, () => this.#receiving.delete(name));
+    this.#receiving.set(name, incoming);
     try {
       await mkdir(this.#private, { recursive: true });
       const present = await ifThere(lstat(this.pathOf(name)));
       if (present?.isDirectory()) throw new ServiceError('EXISTS', `${name} is a folder; choose another name`);
-      await this.#checkSpace(reception);
+      await this.#checkSpace(incoming);
     } catch (error) {
-      await reception.discard();
+      await incoming.discard();
       throw error;
     }
-    return reception;
+    return incoming;
   }
 
   /** Links a file from elsewhere on the server into the store, under a name that must be free or already that link. */
@@ -143,14 +143,14 @@ export class Store {
     return file;
   }
 
-  async #keep(name: string, finished: Reception): Promise<void> {
+  async #keep(name: string, finished: IncomingFile): Promise<void> {
     const stats = await stat(finished.path, { bigint: true });
     await rename(finished.path, this.pathOf(name));
     await syncFolder(this.folder);
     await this.state.keepDigest(name, finished.sha256, stats);
   }
 
-  async #checkSpace(arriving: Reception): Promise<void> {
+  async #checkSpace(arriving: IncomingFile): Promise<void> {
     const { bavail, bsize } = await statfs(this.folder);
     let promised = 0;
     for (const { length, bytes } of this.#receiving.values()) promised += Math.max(0, (length ?? 0) - bytes);

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
-import { type Extent, type ReadAt, SECTOR } from './entries.js';
+import { type Extent, type ReadAt, sectorBytes } from './entries.js';
 import { recordTime } from './times.js';
 
 /** The system area before the descriptors, in sectors (ECMA-119 6.2.1), and how far Linux looks for them behind it. */
-const FIRST = 16;
-const COUNT = 100;
+const firstSector = 16;
+const sectorCount = 100;
 
-const TYPE = { primary: 1, supplementary: 2, terminator: 255 } as const;
+const descriptorTypes = { primary: 1, supplementary: 2, terminator: 255 } as const;
 
 /** Identifiers of a volume recognition sequence (ECMA-167 2/9). */
-const RECOGNITION = new Set(['CD001', 'BEA01', 'NSR02', 'NSR03', 'TEA01', 'BOOT2', 'CDW02']);
+const recognitionIdentifiers = new Set(['CD001', 'BEA01', 'NSR02', 'NSR03', 'TEA01', 'BOOT2', 'CDW02']);
 
 /** A primary or supplementary volume descriptor (ECMA-119 8.4, 8.5). */
 export interface VolumeDescriptor {
@@ -59,7 +59,7 @@ function selectDescriptors(sectors: readonly Buffer[]): Buffer[] {
     if (sector.toString('latin1', 1, 6) !== 'CD001') continue;
     selected.push(sector);
     const type = sector[0];
-    if (type === TYPE.terminator || (type === TYPE.supplementary && isJoliet(sector))) break;
+    if (type === descriptorTypes.terminator || (type === descriptorTypes.supplementary && isJoliet(sector))) break;
   }
   return selected;
 }
@@ -69,15 +69,15 @@ function namesUdf(sectors: readonly Buffer[]): boolean {
     const identifier = sector.toString('latin1', 1, 6);
     if (identifier === 'NSR02' || identifier === 'NSR03') return true;
     // An ISO may hold another ISO right behind its own descriptors: only the unbroken sequence counts.
-    if (!RECOGNITION.has(identifier)) return false;
+    if (!recognitionIdentifiers.has(identifier)) return false;
   }
   return false;
 }
 
 /** Where descriptors are looked for; empty when the .iso is too short to have one. */
 export function descriptorArea(bytes: number): Extent {
-  const sectors = Math.min(Math.floor(bytes / SECTOR) - FIRST, COUNT);
-  return { offset: FIRST * SECTOR, length: Math.max(sectors, 0) * SECTOR };
+  const sectors = Math.min(Math.floor(bytes / sectorBytes) - firstSector, sectorCount);
+  return { offset: firstSector * sectorBytes, length: Math.max(sectors, 0) * sectorBytes };
 }
 
 /**
@@ -87,12 +87,12 @@ export function descriptorArea(bytes: number): Extent {
 export async function readDescriptors(read: ReadAt, bytes: number): Promise<Descriptors> {
   const { offset, length } = descriptorArea(bytes);
   const area = length > 0 ? await read(offset, length) : Buffer.alloc(0);
-  const sectors = Array.from({ length: length / SECTOR }, (_, index) =>
-    area.subarray(index * SECTOR, (index + 1) * SECTOR),
+  const sectors = Array.from({ length: length / sectorBytes }, (_, index) =>
+    area.subarray(index * sectorBytes, (index + 1) * sectorBytes),
   );
   const selected = selectDescriptors(sectors);
-  const primary = selected.find((sector) => sector[0] === TYPE.primary);
-  const joliet = selected.find((sector) => sector[0] === TYPE.supplementary && isJoliet(sector));
+  const primary = selected.find((sector) => sector[0] === descriptorTypes.primary);
+  const joliet = selected.find((sector) => sector[0] === descriptorTypes.supplementary && isJoliet(sector));
   const hash = createHash('sha256').update(`${bytes}\n`);
   for (const sector of selected) hash.update(sector);
   return {

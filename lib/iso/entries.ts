@@ -1,5 +1,5 @@
 /** Bytes of a logical sector: what folders are padded to and descriptors are aligned to (ECMA-119 6.1.2). */
-export const SECTOR = 2048;
+export const sectorBytes = 2048;
 
 /** Gives exactly `length` bytes of the .iso from `offset` on, or rejects. In bytes. */
 export type ReadAt = (offset: number, length: number) => Promise<Buffer>;

@@ -1,9 +1,9 @@
 import type { Children, IsoEntry, IsoFile, IsoFolder, IsoLink } from './entries.js';
 import type { Volume } from './volume.js';
-import { Work } from './work.js';
+import { Budget } from './budget.js';
 
 /** Links followed in one lookup: what Linux allows. */
-const LINKS_MAX = 40;
+const maxLinks = 40;
 
 /** How a name is compared with the names of a folder. */
 export type NameMatch = 'exact' | 'any-case';
@@ -35,7 +35,7 @@ function findChild(children: Children, name: string, match: NameMatch): IsoEntry
 export interface Search {
   readonly volume: Volume;
   readonly match: NameMatch;
-  readonly work: Work;
+  readonly budget: Budget;
 }
 
 type Found = Promise<IsoFile | IsoFolder | undefined>;
@@ -44,7 +44,7 @@ type Found = Promise<IsoFile | IsoFolder | undefined>;
  * @param rest the segments to walk, the next one last
  * @param followed links that led here
  */
-async function walk({ volume, match, work }: Search, start: IsoFolder, rest: string[], followed: number): Found {
+async function walk({ volume, match, budget }: Search, start: IsoFolder, rest: string[], followed: number): Found {
   let here = start;
   let links = followed;
   for (let segment = rest.pop(); segment !== undefined; segment = rest.pop()) {
@@ -53,12 +53,12 @@ async function walk({ volume, match, work }: Search, start: IsoFolder, rest: str
       here = here.parent ?? volume.root;
       continue;
     }
-    work.spend(1);
-    const entry = findChild(await volume.children(here, work), segment, match);
+    budget.spend(1);
+    const entry = findChild(await volume.children(here, budget), segment, match);
     if (entry?.type === 'folder') {
       here = entry;
     } else if (entry?.type === 'link') {
-      if (++links > LINKS_MAX) return undefined;
+      if (++links > maxLinks) return undefined;
       if (entry.target.startsWith('/')) here = volume.root;
       rest.push(...entry.target.split('/').reverse());
     } else {
@@ -74,13 +74,13 @@ async function walk({ volume, match, work }: Search, start: IsoFolder, rest: str
  * @throws ServiceError BROKEN_ISO when a folder on the way is too much work to read
  */
 export function lookup(volume: Volume, path: readonly string[], match: NameMatch): Found {
-  return walk({ volume, match, work: new Work() }, volume.root, path.toReversed(), 0);
+  return walk({ volume, match, budget: new Budget() }, volume.root, path.toReversed(), 0);
 }
 
 /**
- * Finds what a link in a folder leads to; the links of one listing share the work of their search.
+ * Finds what a link in a folder leads to; the links of one listing share the budget of their search.
  * @returns undefined when it is broken
- * @throws ServiceError BROKEN_ISO as `lookup` does, or when the work is spent
+ * @throws ServiceError BROKEN_ISO as `lookup` does, or when the budget is spent
  */
 export function followLink(search: Search, folder: IsoFolder, { target }: IsoLink): Found {
   const start = target.startsWith('/') ? search.volume.root : folder;

@@ -1,11 +1,11 @@
-import { SECTOR } from './entries.js';
+import { sectorBytes } from './entries.js';
 import { recordTime } from './times.js';
 
 /** File flags of a directory record (ECMA-119 9.1.6). */
-export const FLAG = { directory: 0x02, associated: 0x04, multiExtent: 0x80 } as const;
+export const recordFlags = { directory: 0x02, associated: 0x04, multiExtent: 0x80 } as const;
 
 /** A record of 33 bytes and an identifier of one. */
-const SHORTEST = 34;
+const shortestRecord = 34;
 
 /** A directory record (ECMA-119 9.1), read where it lies: big folders have many of them. */
 export class DirectoryRecord {
@@ -54,15 +54,15 @@ export class DirectoryRecord {
 
   /** The folder's record of itself: its identifier is one byte 0 (ECMA-119 6.8.2.2). */
   get isSelf(): boolean {
-    return this.isNamed(0);
+    return this.#isNamed(0);
   }
 
   /** The folder's record of its parent: its identifier is one byte 1. */
   get isParent(): boolean {
-    return this.isNamed(1);
+    return this.#isNamed(1);
   }
 
-  private isNamed(byte: number): boolean {
+  #isNamed(byte: number): boolean {
     return this.bytes[this.at + 32] === 1 && this.bytes[this.at + 33] === byte;
   }
 }
@@ -70,7 +70,7 @@ export class DirectoryRecord {
 /** Reads one record; undefined when its identifier is empty or does not fit into it. */
 export function readRecord(bytes: Buffer, at: number): DirectoryRecord | undefined {
   const length = bytes.readUInt8(at);
-  if (length < SHORTEST || at + length > bytes.length) return undefined;
+  if (length < shortestRecord || at + length > bytes.length) return undefined;
   const nameLength = bytes.readUInt8(at + 32);
   return nameLength === 0 || 33 + nameLength > length ? undefined : new DirectoryRecord(bytes, at);
 }
@@ -79,10 +79,10 @@ export function readRecord(bytes: Buffer, at: number): DirectoryRecord | undefin
 export function* readRecords(folder: Buffer): Generator<DirectoryRecord> {
   let at = 0;
   while (at < folder.length) {
-    const sectorEnd = Math.min(at - (at % SECTOR) + SECTOR, folder.length);
+    const sectorEnd = Math.min(at - (at % sectorBytes) + sectorBytes, folder.length);
     const length = folder.readUInt8(at);
     // 0 is the padding at the end of a sector. After any other length that cannot be, nothing tells where a record is.
-    if (length < SHORTEST || at + length > sectorEnd) {
+    if (length < shortestRecord || at + length > sectorEnd) {
       at = sectorEnd;
       continue;
     }

@@ -12,10 +12,10 @@ const SP = signature('SP');
 const TF = signature('TF');
 
 /** Bytes of a name, and of a link's target: what Linux allows in any file system. */
-const NAME_MAX = 255;
-const PATH_MAX = 4096;
+const maxNameBytes = 255;
+const maxTargetBytes = 4096;
 
-const NOTHING = Buffer.alloc(0);
+const nothing = Buffer.alloc(0);
 
 /** The bytes that a component of a link's target stands for; undefined for a kind that RRIP 4.1.3.1 does not define. */
 function componentBytes(flags: number, text: Buffer): Buffer | undefined {
@@ -27,7 +27,7 @@ function componentBytes(flags: number, text: Buffer): Buffer | undefined {
     case 4:
       return Buffer.from('..');
     case 8: // the root: nothing, then the slash that follows every component
-      return NOTHING;
+      return nothing;
     default:
       return undefined;
   }
@@ -35,38 +35,38 @@ function componentBytes(flags: number, text: Buffer): Buffer | undefined {
 
 /** Puts the components of SL fields together (RRIP 4.1.3). */
 class LinkTarget {
-  private readonly components: string[] = [];
-  private parts: Buffer[] = [];
-  private length = 0;
-  private broken = false;
+  readonly #components: string[] = [];
+  #parts: Buffer[] = [];
+  #length = 0;
+  #broken = false;
 
   /** Undefined when a component is of an unknown kind, does not fit its field, or the whole is too long. */
   get text(): string | undefined {
-    if (this.broken || this.parts.length > 0 || this.components.length === 0) return undefined;
-    return this.components.join('/') || '/';
+    if (this.#broken || this.#parts.length > 0 || this.#components.length === 0) return undefined;
+    return this.#components.join('/') || '/';
   }
 
   addField(bytes: Buffer, from: number, to: number): void {
     let at = from;
     while (at + 2 <= to) {
       const end = at + 2 + bytes.readUInt8(at + 1);
-      this.length += end - at;
+      this.#length += end - at;
       const part = componentBytes(bytes.readUInt8(at), bytes.subarray(at + 2, end));
-      if (part === undefined || end > to || this.length > PATH_MAX) {
-        this.broken = true;
+      if (part === undefined || end > to || this.#length > maxTargetBytes) {
+        this.#broken = true;
         return;
       }
-      this.addPart(part, (bytes.readUInt8(at) & 1) === 1);
+      this.#addPart(part, (bytes.readUInt8(at) & 1) === 1);
       at = end;
     }
   }
 
   /** A long component comes in several parts, and a part may end inside a character. */
-  private addPart(part: Buffer, isContinued: boolean): void {
-    this.parts.push(part);
+  #addPart(part: Buffer, isContinued: boolean): void {
+    this.#parts.push(part);
     if (isContinued) return;
-    this.components.push(decodeText(Buffer.concat(this.parts)));
-    this.parts = [];
+    this.#components.push(decodeText(Buffer.concat(this.#parts)));
+    this.#parts = [];
   }
 }
 
@@ -81,50 +81,50 @@ export class Attributes implements FieldReader {
   /** The folder is shown in another place, by a CL (RE). */
   isRelocated = false;
   // The name is decoded where it lies: a copy for each of many thousand entries takes most of the time.
-  private nameBytes: Buffer = NOTHING;
-  private nameFrom = 0;
-  private nameTo = 0;
-  private link: LinkTarget | undefined;
+  #nameBytes: Buffer = nothing;
+  #nameFrom = 0;
+  #nameTo = 0;
+  #link: LinkTarget | undefined;
 
   /** Undefined without NM: then the record's identifier names the file. */
   get name(): string | undefined {
-    const { nameBytes, nameFrom, nameTo } = this;
-    return nameFrom === nameTo ? undefined : decodeText(nameBytes, nameFrom, nameTo);
+    if (this.#nameFrom === this.#nameTo) return undefined;
+    return decodeText(this.#nameBytes, this.#nameFrom, this.#nameTo);
   }
 
   get hasTarget(): boolean {
-    return this.link !== undefined;
+    return this.#link !== undefined;
   }
 
   /** A link's target; undefined when it is broken. */
   get target(): string | undefined {
-    return this.link?.text;
+    return this.#link?.text;
   }
 
   field(name: number, bytes: Buffer, at: number, end: number): void {
-    if (name === NM) this.addName(bytes, at, end);
-    else if (name === TF) this.addTimes(bytes, at, end);
+    if (name === NM) this.#addName(bytes, at, end);
+    else if (name === TF) this.#addTimes(bytes, at, end);
     else if (name === PX && end >= at + 12) this.mode = bytes.readUInt32LE(at + 4);
     else if (name === CL && end >= at + 12) this.relocatedTo = bytes.readUInt32LE(at + 4);
     else if (name === RE) this.isRelocated = true;
-    else if (name === SL && end >= at + 5) (this.link ??= new LinkTarget()).addField(bytes, at + 5, end);
+    else if (name === SL && end >= at + 5) (this.#link ??= new LinkTarget()).addField(bytes, at + 5, end);
   }
 
   /** RRIP 4.1.4. Like Linux: flagged as `.` or `..` it names nothing; what would make the name too long is left out. */
-  private addName(bytes: Buffer, at: number, end: number): void {
+  #addName(bytes: Buffer, at: number, end: number): void {
     if (end < at + 5 || (bytes.readUInt8(at + 4) & ~1) !== 0) return;
     const to = findNul(bytes, at + 5, end);
-    const { nameBytes, nameFrom, nameTo } = this;
-    if (nameTo - nameFrom + to - (at + 5) > NAME_MAX) return;
-    const isFirst = nameFrom === nameTo;
-    const parts = isFirst ? bytes : Buffer.concat([nameBytes.subarray(nameFrom, nameTo), bytes.subarray(at + 5, to)]);
-    this.nameBytes = parts;
-    this.nameFrom = isFirst ? at + 5 : 0;
-    this.nameTo = isFirst ? to : parts.length;
+    const before = this.#nameBytes.subarray(this.#nameFrom, this.#nameTo);
+    if (before.length + to - (at + 5) > maxNameBytes) return;
+    const isFirst = before.length === 0;
+    const parts = isFirst ? bytes : Buffer.concat([before, bytes.subarray(at + 5, to)]);
+    this.#nameBytes = parts;
+    this.#nameFrom = isFirst ? at + 5 : 0;
+    this.#nameTo = isFirst ? to : parts.length;
   }
 
   /** RRIP 4.1.6: the time of modification comes second, behind that of creation if that is there. */
-  private addTimes(bytes: Buffer, at: number, end: number): void {
+  #addTimes(bytes: Buffer, at: number, end: number): void {
     const flags = end > at + 4 ? bytes.readUInt8(at + 4) : 0;
     if ((flags & 2) === 0) return;
     const isLong = (flags & 0x80) !== 0;

@@ -1,5 +1,5 @@
 import type { ReadAt } from './entries.js';
-import { READ, type Work } from './work.js';
+import { readCost, type Budget } from './budget.js';
 
 /** Receives the fields of one record's System Use area, in order; `at` and `end` bound the field in `bytes`. */
 export interface FieldReader {
@@ -22,10 +22,10 @@ const CE = signature('CE');
 const ST = signature('ST');
 
 /** Linux follows no more; a chain that goes round would never end (CVE-2014-9420). */
-const HOPS = 32;
+const maxHops = 32;
 
 /** Areas follow each other in the order of their records: a few blocks serve a whole folder. */
-const BLOCKS = 16;
+const maxBlocks = 16;
 
 /**
  * Reads the fields of an area (SUSP 4, 5). A field that does not fit ends it: what came before still counts.
@@ -55,39 +55,39 @@ function readContinuation(bytes: Buffer, at: number): Continuation {
 
 /** Follows the continuations of a folder's records. */
 export class Continuations {
-  private readonly blocks = new Map<number, Buffer>();
+  readonly #blocks = new Map<number, Buffer>();
 
   /** @param bytes of the .iso */
   constructor(
     private readonly read: ReadAt,
     private readonly bytes: number,
     private readonly blockSize: number,
-    private readonly work: Work,
+    private readonly budget: Budget,
   ) {}
 
   /** @returns false when the chain breaks a rule: then the record cannot be believed */
   async follow(first: Continuation, reader: FieldReader): Promise<boolean> {
     let next: Continuation | undefined = first;
     for (let hop = 0; next !== undefined; hop++) {
-      if (hop === HOPS || !this.isInside(next)) return false;
-      this.work.spend(1);
-      const block: Buffer = this.blocks.get(next.block) ?? (await this.load(next.block));
+      if (hop === maxHops || !this.#isInside(next)) return false;
+      this.budget.spend(1);
+      const block: Buffer = this.#blocks.get(next.block) ?? (await this.#load(next.block));
       next = readFields(block, next.offset, next.offset + next.length, reader);
     }
     return true;
   }
 
   /** Linux refuses an area that leaves its block. */
-  private isInside({ block, offset, length }: Continuation): boolean {
+  #isInside({ block, offset, length }: Continuation): boolean {
     return offset + length <= this.blockSize && (block + 1) * this.blockSize <= this.bytes;
   }
 
-  private async load(number: number): Promise<Buffer> {
-    this.work.spend(READ);
+  async #load(number: number): Promise<Buffer> {
+    this.budget.spend(readCost);
     const block = await this.read(number * this.blockSize, this.blockSize);
-    const [oldest] = this.blocks.keys();
-    if (this.blocks.size === BLOCKS && oldest !== undefined) this.blocks.delete(oldest);
-    this.blocks.set(number, block);
+    const [oldest] = this.#blocks.keys();
+    if (this.#blocks.size === maxBlocks && oldest !== undefined) this.#blocks.delete(oldest);
+    this.#blocks.set(number, block);
     return block;
   }
 }

@@ -1,4 +1,4 @@
-const MINUTE = 60_000;
+const minuteMilliseconds = 60_000;
 
 /** Fields of a recorded time; `zone` is the distance from Greenwich in quarters of an hour. */
 interface Fields {
@@ -19,7 +19,7 @@ function milliseconds(time: Fields): number | undefined {
   if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59) return undefined;
   // Some writers record nonsense as the zone: like Linux, one beyond 13 hours counts as Greenwich.
   const zone = Math.abs(time.zone) <= 52 ? time.zone : 0;
-  return Date.UTC(year, month - 1, day, hour, minute, second, time.millisecond) - zone * 15 * MINUTE;
+  return Date.UTC(year, month - 1, day, hour, minute, second, time.millisecond) - zone * 15 * minuteMilliseconds;
 }
 
 /** The 7 bytes of a directory record's time (ECMA-119 9.1.5), in milliseconds since 1970; undefined when not valid. */

@@ -1,7 +1,7 @@
 import { ServiceError } from '../errors.js';
 import type { IsoEntry, IsoFolder } from './entries.js';
 import { type FolderContents, type Layout, readFolder } from './folder.js';
-import { Work } from './work.js';
+import { Budget } from './budget.js';
 
 function folders(contents: FolderContents): IsoFolder[] {
   const isFolder = (entry: IsoEntry): entry is IsoFolder => entry.type === 'folder';
@@ -9,23 +9,23 @@ function folders(contents: FolderContents): IsoFolder[] {
 }
 
 /** A broken folder says nothing about where the volume ends; neither does the rest of a tree without end. */
-async function tryFolder(layout: Layout, folder: IsoFolder, work: Work): Promise<FolderContents | undefined> {
+async function tryFolder(layout: Layout, folder: IsoFolder, budget: Budget): Promise<FolderContents | undefined> {
   try {
-    return await readFolder(layout, folder, work);
+    return await readFolder(layout, folder, budget);
   } catch (error) {
     if (error instanceof ServiceError && error.code === 'BROKEN_ISO') return undefined;
     throw error;
   }
 }
 
-/** The highest byte that anything in the tree claims. Reads every folder once, within the bounds of one `Work`. */
+/** The highest byte that anything in the tree claims. Reads every folder once, within the bounds of one `Budget`. */
 async function highestEnd(layout: Layout, root: IsoFolder): Promise<number> {
-  const work = new Work();
+  const budget = new Budget();
   const seen = new Set([root.offset]);
   const waiting = [root];
   let end = root.offset + root.length;
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-    const contents = await tryFolder(layout, folder, work);
+    const contents = await tryFolder(layout, folder, budget);
     if (contents === undefined) continue;
     end = Math.max(end, contents.end);
     const fresh = folders(contents).filter(({ offset }) => !seen.has(offset));

@@ -1,13 +1,13 @@
 import type { Children, IsoEntry, ReadAt } from './entries.js';
 
 /** Bytes of the longest text that is taken for the usual notice. */
-const NOTICE_MAX = 65_536;
+const maxNoticeBytes = 65_536;
 
 /** Bytes that the descriptors, anchors and padding of a disc with both file systems take: about one million. */
-const OVERHEAD = 2 * 2 ** 20;
+const overheadBytes = 2 * 2 ** 20;
 
 function isNotice(name: string, entry: IsoEntry): boolean {
-  return /^readme(\.[^.]*)?$/i.test(name) && entry.type === 'file' && entry.size <= NOTICE_MAX;
+  return /^readme(\.[^.]*)?$/i.test(name) && entry.type === 'file' && entry.size <= maxNoticeBytes;
 }
 
 /**
@@ -24,5 +24,5 @@ export async function holdsOnlyUdf(root: Children, read: ReadAt, bytes: number):
   if (second !== undefined || !isNotice(name, entry)) return false;
   const extent = entry.type === 'file' ? entry.extents[0] : undefined;
   const text = extent === undefined ? '' : (await read(extent.offset, extent.length)).toString('latin1');
-  return /udf/i.test(text) || bytes - text.length > OVERHEAD;
+  return /udf/i.test(text) || bytes - text.length > overheadBytes;
 }

@@ -1,15 +1,15 @@
 import { ServiceError } from '../errors.js';
 import { FolderCache } from './cache.js';
 import { type Descriptors, readDescriptors, type VolumeDescriptor } from './descriptors.js';
-import { type Children, type IsoFolder, type ReadAt, SECTOR } from './entries.js';
-import { FOLDER_MAX, type Layout, readFolder } from './folder.js';
+import { type Children, type IsoFolder, type ReadAt, sectorBytes } from './entries.js';
+import { maxFolderBytes, type Layout, readFolder } from './folder.js';
 import { decodeText, decodeUtf16, findNul, withoutControls } from './names.js';
 import { readRecords } from './record.js';
 import { Declaration } from './rockridge.js';
 import { Continuations, readFields } from './susp.js';
 import { refuseTruncated } from './truncation.js';
 import { holdsOnlyUdf } from './udf.js';
-import { Work } from './work.js';
+import { Budget } from './budget.js';
 
 export type View = 'rockridge' | 'joliet' | 'iso9660';
 
@@ -26,15 +26,15 @@ export interface Volume {
   readonly root: IsoFolder;
   /**
    * What a folder holds; read when first asked for, then kept for a while.
-   * @param work what the reading may cost
+   * @param budget what the reading may cost
    * @throws ServiceError BROKEN_ISO when that is not enough
    */
-  children(folder: IsoFolder, work?: Work): Promise<Children>;
+  children(folder: IsoFolder, budget?: Budget): Promise<Children>;
 }
 
-const BLOCK_SIZES = [512, 1024, 2048];
+const allowedBlockSizes = [512, 1024, 2048];
 
-const ONLY_UDF = 'The ISO has only UDF, which is not read yet: an ISO 9660 tree with its files is needed';
+const onlyUdf = 'The ISO has only UDF, which is not read yet: an ISO 9660 tree with its files is needed';
 
 /** Reads nothing outside of the .iso, whatever its structures say. */
 function bounded(read: ReadAt, bytes: number): ReadAt {
@@ -61,12 +61,12 @@ interface RootDeclaration {
 /** Reads what the root's own record declares (SUSP 5.3), on CD-ROM XA discs behind the 14 bytes that XA takes. */
 async function readDeclaration(layout: Layout, root: IsoFolder): Promise<RootDeclaration> {
   const declaration = new Declaration();
-  if (root.offset + SECTOR > layout.bytes) return { records: 0, declaration };
-  const sector = await layout.read(root.offset, SECTOR);
+  if (root.offset + sectorBytes > layout.bytes) return { records: 0, declaration };
+  const sector = await layout.read(root.offset, sectorBytes);
   const records = [...readRecords(sector)];
   const self = records[0];
   if (self?.isSelf !== true) return { records: 0, declaration };
-  const continuations = new Continuations(layout.read, layout.bytes, layout.blockSize, new Work());
+  const continuations = new Continuations(layout.read, layout.bytes, layout.blockSize, new Budget());
   for (const skip of [0, 14]) {
     const next = readFields(sector, self.systemUse + skip, self.end, declaration);
     if (next !== undefined) await continuations.follow(next, declaration);
@@ -101,14 +101,14 @@ async function chooseTree(
 
 function requirePrimary({ primary, hasUdf }: Descriptors): VolumeDescriptor {
   if (primary !== undefined) return primary;
-  if (hasUdf) throw new ServiceError('UNSUPPORTED_ISO', ONLY_UDF);
+  if (hasUdf) throw new ServiceError('UNSUPPORTED_ISO', onlyUdf);
   throw new ServiceError('NOT_AN_ISO', 'The file is no ISO image: it has no primary volume descriptor of ISO 9660');
 }
 
 /** Like Linux, the primary descriptor's block size for both trees. */
 function requireBlockSize({ blockSize }: VolumeDescriptor): number {
-  if (BLOCK_SIZES.includes(blockSize)) return blockSize;
-  const allowed = BLOCK_SIZES.join(', ');
+  if (allowedBlockSizes.includes(blockSize)) return blockSize;
+  const allowed = allowedBlockSizes.join(', ');
   throw new ServiceError('UNSUPPORTED_ISO', `The ISO has logical blocks of ${blockSize} bytes; ${allowed} can be read`);
 }
 
@@ -117,7 +117,7 @@ function requireRoot(root: IsoFolder, volumeBytes: number, bytes: number): void 
   if (end > bytes && volumeBytes > bytes) {
     throw new ServiceError('TRUNCATED', `The ISO is truncated: it has ${bytes} bytes, its root folder ends at ${end}`);
   }
-  if (end > bytes || root.length === 0 || root.length > FOLDER_MAX) {
+  if (end > bytes || root.length === 0 || root.length > maxFolderBytes) {
     throw new ServiceError('BROKEN_ISO', `The root folder of the ISO cannot be right: bytes ${root.offset} to ${end}`);
   }
 }
@@ -145,9 +145,9 @@ export async function openIso(read: ReadAt, bytes: number): Promise<Volume> {
   const volumeBytes = descriptor.blocks * blockSize;
   requireRoot(root, volumeBytes, bytes);
   await refuseTruncated(layout, root, volumeBytes);
-  const cache = new FolderCache(async (folder, work) => (await readFolder(layout, folder, work)).children);
+  const cache = new FolderCache(async (folder, budget) => (await readFolder(layout, folder, budget)).children);
   if (descriptors.hasUdf && (await holdsOnlyUdf(await cache.get(root), safeRead, bytes))) {
-    throw new ServiceError('UNSUPPORTED_ISO', ONLY_UDF);
+    throw new ServiceError('UNSUPPORTED_ISO', onlyUdf);
   }
   return {
     view,
@@ -155,6 +155,6 @@ export async function openIso(read: ReadAt, bytes: number): Promise<Volume> {
     bytes: volumeBytes,
     identity: descriptors.identity,
     root,
-    children: (folder, work) => cache.get(folder, work),
+    children: (folder, budget) => cache.get(folder, budget),
   };
 }

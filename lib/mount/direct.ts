@@ -6,17 +6,17 @@ import { ServiceError, systemCode } from '../errors.js';
 import type { IsoFile, IsoFolder, IsoLink } from '../iso/entries.js';
 import { followLink, lookup, type Search } from '../iso/lookup.js';
 import { openIso, type Volume } from '../iso/volume.js';
-import { Work } from '../iso/work.js';
+import { Budget } from '../iso/budget.js';
 import type { Entry, FolderNode, Match, Node, OpenFile, Tree } from '../tree.js';
 import { openIsoFile } from './iso-file.js';
 import type { Mount, MountDriver, MountSource } from './mount.js';
 
 /** Entries between two turns of the event loop in one listing: all of them may be links, and all links long. */
-const SLICE = 512;
+const linksPerTurn = 512;
 
 /** The descriptor of an .iso: closed when the mount and every file that was opened through it have let go. */
 class SharedFile {
-  private holders = 0;
+  #holders = 0;
 
   constructor(private readonly handle: FileHandle) {}
 
@@ -26,13 +26,13 @@ class SharedFile {
 
   /** @returns lets go again; safe to call twice, never rejects */
   hold(): () => Promise<void> {
-    this.holders++;
+    this.#holders++;
     let isHeld = true;
     return async () => {
       if (!isHeld) return;
       isHeld = false;
       // Nothing was written through it: a failure to close loses nothing.
-      if (--this.holders === 0) await this.handle.close().catch(() => undefined);
+      if (--this.#holders === 0) await this.handle.close().catch(() => undefined);
     };
   }
 
@@ -41,14 +41,14 @@ class SharedFile {
     const buffer = Buffer.allocUnsafe(length);
     let filled = 0;
     while (filled < length) {
-      const { bytesRead } = await this.readOnce(buffer, filled, offset + filled);
+      const { bytesRead } = await this.#readOnce(buffer, filled, offset + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
     return buffer.subarray(0, filled);
   }
 
-  private async readOnce(buffer: Buffer, filled: number, position: number): Promise<{ bytesRead: number }> {
+  async #readOnce(buffer: Buffer, filled: number, position: number): Promise<{ bytesRead: number }> {
     try {
       return await this.handle.read(buffer, filled, buffer.length - filled, position);
     } catch (cause) {
@@ -85,7 +85,7 @@ async function linkEntry(search: Search, folder: IsoFolder, name: string, link: 
 
 /** The tree of an open volume; finds nothing any more once it is closed. */
 class IsoTree implements Tree {
-  private closed = false;
+  #closed = false;
 
   /** @param tagBase stands for the bytes of the whole .iso in every tag */
   constructor(
@@ -95,27 +95,27 @@ class IsoTree implements Tree {
   ) {}
 
   close(): void {
-    this.closed = true;
+    this.#closed = true;
   }
 
-  private isClosed(): boolean {
-    return this.closed;
+  #isClosed(): boolean {
+    return this.#closed;
   }
 
   async lookup(path: readonly string[], match: Match): Promise<Node | undefined> {
-    if (this.isClosed()) return undefined;
+    if (this.#isClosed()) return undefined;
     // Held while reading: the descriptor must not be closed, and its number given to another file, in between.
     const release = this.file.hold();
     try {
       const found = await lookup(this.volume, path, match);
-      if (found === undefined || this.isClosed()) return undefined;
-      return found.type === 'file' ? { type: 'file', file: this.openFile(found) } : this.folderNode(found, match);
+      if (found === undefined || this.#isClosed()) return undefined;
+      return found.type === 'file' ? { type: 'file', file: this.#openFile(found) } : this.#folderNode(found, match);
     } finally {
       await release();
     }
   }
 
-  private openFile({ extents, size, modified }: IsoFile): OpenFile {
+  #openFile({ extents, size, modified }: IsoFile): OpenFile {
     const place = extents[0]?.offset ?? 0;
     return {
       descriptor: this.file.descriptor,
@@ -127,20 +127,20 @@ class IsoTree implements Tree {
     };
   }
 
-  private folderNode(folder: IsoFolder, match: Match): FolderNode {
-    return { type: 'folder', modified: toDate(folder.modified), list: () => this.list(folder, match) };
+  #folderNode(folder: IsoFolder, match: Match): FolderNode {
+    return { type: 'folder', modified: toDate(folder.modified), list: () => this.#list(folder, match) };
   }
 
-  private async list(folder: IsoFolder, match: Match): Promise<Entry[]> {
-    if (this.isClosed()) throw new ServiceError('NOT_FOUND', 'The image is no longer there');
+  async #list(folder: IsoFolder, match: Match): Promise<Entry[]> {
+    if (this.#isClosed()) throw new ServiceError('NOT_FOUND', 'The image is no longer there');
     const release = this.file.hold();
     try {
-      const search = { volume: this.volume, match, work: new Work() };
+      const search = { volume: this.volume, match, budget: new Budget() };
       const entries: Entry[] = [];
       for (const [name, entry] of await this.volume.children(folder)) {
         if (entry.type !== 'link') entries.push(toEntry(name, entry));
         else entries.push(await linkEntry(search, folder, name, entry));
-        if (entries.length % SLICE === 0) await turn();
+        if (entries.length % linksPerTurn === 0) await turn();
       }
       return entries;
     } finally {

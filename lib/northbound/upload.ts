@@ -5,7 +5,7 @@ import type { Exchange } from '../http/exchange.js';
 import { type Form, isForm, openForm } from '../http/form.js';
 import { UploadProgress } from '../http/progress.js';
 import { sendJson } from '../http/reply.js';
-import type { Reception } from '../images/reception.js';
+import type { IncomingFile } from '../images/incoming-file.js';
 import type { Log } from '../log.js';
 import { type Parameters, checkParameters } from './parameters.js';
 
@@ -47,7 +47,7 @@ export function wantsJson(exchange: Exchange): boolean {
 export async function receiveUpload(
   exchange: Exchange,
   { length, form }: AnnouncedUpload<string>,
-  arriving: Reception,
+  arriving: IncomingFile,
   log: Log,
   finish: () => Promise<UploadResult>,
 ): Promise<void> {

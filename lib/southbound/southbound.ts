@@ -6,9 +6,9 @@ import { answerMethod } from '../http/router.js';
 import { ServiceError } from '../errors.js';
 import { encodePath } from '../path.js';
 import type { FolderNode } from '../tree.js';
-import { Space, type SpaceOptions } from './space.js';
+import { UrlSpace, type UrlSpaceOptions } from './url-space.js';
 
-export interface SouthboundOptions extends SpaceOptions {
+export interface SouthboundOptions extends UrlSpaceOptions {
   /** The URL path below which everything lies: begins and ends with a slash. */
   readonly apiRoot: string;
 }
@@ -30,7 +30,7 @@ async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly s
 
 /** The file server: GET and HEAD of one tree made of a folder and the images. */
 export function createSouthbound(options: SouthboundOptions): Application {
-  const space = new Space(options);
+  const space = new UrlSpace(options);
   const prefix = options.apiRoot.split('/').filter((segment) => segment !== '');
   return async (exchange) => {
     if (!prefix.every((segment, index) => exchange.path[index] === segment)) return false;

@@ -14,7 +14,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { directDriver } from '../../lib/mount/direct.js';
 import type { Mount, MountDriver } from '../../lib/mount/mount.js';
 import { bytesOf, type Facts, factsOf, list, openFile } from '../fixtures/iso-tree.js';
@@ -317,7 +317,7 @@ for (const [driverName, driver] of Object.entries(drivers)) {
     await sparseXorrisofs(iso, source, size + 2_000_000, '-r', '-iso-level', '3');
     const sections = (await reportSections(iso)).filter(({ path }) => path === 'big.bin');
     t.ok(sections.length > 1, 'the file is in several sections');
-    const marks = [0, 2 ** 31, 2 ** 32 - 2 * SECTOR, 2 ** 32 - SECTOR, 2 ** 32, size - 10];
+    const marks = [0, 2 ** 31, 2 ** 32 - 2 * sectorBytes, 2 ** 32 - sectorBytes, 2 ** 32, size - 10];
     for (const mark of marks) await writeMark(iso, sections, mark);
 
     const { tree } = await withMount(t, driver, iso);

@@ -2,7 +2,7 @@ import { appendFile, truncate } from 'node:fs/promises';
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, get } from 'node:http';
 import t, { type Test } from 'tap';
 import { sendFile } from '../../lib/http/file.js';
-import { type Extent, HOLE } from '../../lib/tree.js';
+import { type Extent, hole } from '../../lib/tree.js';
 import { type Answer, ask } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { deferred, errorsOf, eventually, everywhere, startHttp } from '../fixtures/http-server.js';
@@ -181,7 +181,7 @@ t.test('any range of any file is that slice of it', async (t) => {
   const random = new Random(4);
   const served = await serve(t, content);
   for (let run = 0; run < 150; run += 1) {
-    served.current.extents = [{ offset: HOLE, length: 1 }, ...randomExtents(random, content.length, 2000)];
+    served.current.extents = [{ offset: hole, length: 1 }, ...randomExtents(random, content.length, 2000)];
     const whole = contentOf(content, served.current.extents);
     const start = random.below(whole.length);
     const end = start + random.below(whole.length - start);

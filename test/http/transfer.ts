@@ -3,7 +3,7 @@ import { truncate } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { slice, transfer } from '../../lib/http/transfer.js';
-import { type Extent, HOLE } from '../../lib/tree.js';
+import { type Extent, hole } from '../../lib/tree.js';
 import { contentOf, openBytes, randomBytes, randomExtents, storeBytes } from '../fixtures/open-file.js';
 import { Random } from '../fixtures/random.js';
 
@@ -41,18 +41,18 @@ async function store(t: Test, bytes: Buffer, extents: readonly Extent[] = [{ off
 t.test('a slice of extents is the pieces that cover it, in order', (t) => {
   const extents = [
     { offset: 1000, length: 10 },
-    { offset: HOLE, length: 5 },
+    { offset: hole, length: 5 },
     { offset: 50, length: 0 },
     { offset: 200, length: 20 },
   ];
   const cases: [start: number, length: number, pieces: [offset: number, length: number][]][] = [
-    [0, 35, [[1000, 10], [HOLE, 5], [200, 20]]],
+    [0, 35, [[1000, 10], [hole, 5], [200, 20]]],
     [0, 1, [[1000, 1]]],
     [9, 1, [[1009, 1]]],
-    [9, 2, [[1009, 1], [HOLE, 1]]],
-    [10, 5, [[HOLE, 5]]],
-    [12, 1, [[HOLE, 1]]],
-    [14, 3, [[HOLE, 1], [200, 2]]],
+    [9, 2, [[1009, 1], [hole, 1]]],
+    [10, 5, [[hole, 5]]],
+    [12, 1, [[hole, 1]]],
+    [14, 3, [[hole, 1], [200, 2]]],
     [34, 1, [[219, 1]]],
     [3, 0, []],
     [35, 0, []],
@@ -88,7 +88,7 @@ t.test('a slow reader never has more than one chunk in memory, of bytes or of a 
   const stored = randomBytes(new Random(2), 3 * chunk + 17);
   const extents = [
     { offset: 0, length: stored.length },
-    { offset: HOLE, length: 2 * chunk + 1 },
+    { offset: hole, length: 2 * chunk + 1 },
     { offset: 1, length: stored.length - 1 },
   ];
   const { file } = await store(t, stored, extents);

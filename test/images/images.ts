@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { temporaryOf } from '../../lib/images/durable.js';
 import type { Image } from '../../lib/images/image.js';
 import type { Images } from '../../lib/images/images.js';
-import type { Reception } from '../../lib/images/reception.js';
+import type { IncomingFile } from '../../lib/images/incoming-file.js';
 import type { ImageSource } from '../../lib/images/record.js';
 import type { Store } from '../../lib/images/store.js';
 import { farEnd } from '../fixtures/download-server.js';
@@ -46,9 +46,9 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 }
 
 async function upload(store: Store, name: string, bytes: Buffer): Promise<void> {
-  const reception = await store.receive(name, undefined);
+  const incoming = await store.receive(name, undefined);
   const stream = Readable.from([bytes]);
-  await reception.take(
+  await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
   );
@@ -626,7 +626,7 @@ t.test('a failed image is OK as soon as a good ISO replaces the bad one', async 
 t.test('an upload claims its image first, which nobody sees until the ISO is there', async (t) => {
   const service = await startImages(t, t.testdir({}));
   const { images } = service;
-  const receive = async (arriving: Reception, begin: () => Promise<Image>) => {
+  const receive = async (arriving: IncomingFile, begin: () => Promise<Image>) => {
     t.same(images.list({}), []);
     t.equal(images.get({ name: 'ubuntu', version: '1' }), undefined);
     t.equal(images.at('ubuntu', '1', 'exact'), undefined);

@@ -44,9 +44,9 @@ async function setUp(t: Test) {
 }
 
 async function put(store: Store, name: string, text: string): Promise<void> {
-  const reception = await store.receive(name, undefined);
+  const incoming = await store.receive(name, undefined);
   const stream = Readable.from([Buffer.from(text)]);
-  await reception.take(
+  await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
   );
@@ -54,14 +54,14 @@ async function put(store: Store, name: string, text: string): Promise<void> {
 
 /** An upload that has begun and goes on until the test ends it. */
 async function begin(store: Store, name: string) {
-  const reception = await store.receive(name, undefined);
+  const incoming = await store.receive(name, undefined);
   const stream = new Readable({ read: () => undefined });
-  const taken = reception.take(
+  const taken = incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
   );
   stream.push('begin');
-  while (reception.bytes === 0) await turn();
+  while (incoming.bytes === 0) await turn();
   return { stream, taken };
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { readDescriptors } from '../../lib/iso/descriptors.js';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { IsoBuilder, recordedDate } from '../fixtures/iso-builder.js';
 import { readerOf } from '../fixtures/iso-volume.js';
 
@@ -18,7 +18,7 @@ t.test('the primary descriptor tells size, block size, label and root of the vol
   const { primary, joliet, hasUdf } = await read(
     build((builder) => builder.descriptor({ rootBlock: 20, rootLength: 4096, label: 'NAME', blocks: 77 }).terminator()),
   );
-  t.match(primary, { blocks: 77, blockSize: SECTOR, rootBlock: 20, rootLength: 4096 });
+  t.match(primary, { blocks: 77, blockSize: sectorBytes, rootBlock: 20, rootLength: 4096 });
   t.equal(primary?.rootModified, recordedDate.getTime());
   t.equal(primary?.label.toString().trim(), 'NAME');
   t.equal(joliet, undefined);
@@ -66,7 +66,7 @@ t.test('the terminator ends the search', async (t) => {
 
 t.test('boot records and foreign sectors are passed over, for 100 sectors', async (t) => {
   const at = (sector: number) => {
-    const source = build((builder) => builder.descriptor({ rootBlock: 20 })).subarray(16 * SECTOR);
+    const source = build((builder) => builder.descriptor({ rootBlock: 20 })).subarray(16 * sectorBytes);
     return build((builder) => builder.descriptor({ type: 0, rootBlock: 1 }).put(sector, source).put(200, 'end'));
   };
   t.ok((await read(at(18))).primary);
@@ -75,7 +75,7 @@ t.test('boot records and foreign sectors are passed over, for 100 sectors', asyn
 });
 
 t.test('a file too short for a descriptor has none', async (t) => {
-  for (const length of [0, 1, 16 * SECTOR, 17 * SECTOR - 1]) {
+  for (const length of [0, 1, 16 * sectorBytes, 17 * sectorBytes - 1]) {
     const { primary } = await read(build((builder) => builder.descriptor({ rootBlock: 20 })).subarray(0, length));
     t.equal(primary, undefined, `${length} bytes`);
   }
@@ -99,9 +99,9 @@ t.test('the identity stands for the descriptors and the size', async (t) => {
   t.equal((await read(Buffer.from(image))).identity, identity, 'the same again');
   t.not((await read(Buffer.concat([image, Buffer.alloc(1)]))).identity, identity, 'another size');
   const other = Buffer.from(image);
-  other[16 * SECTOR + 813] = 1;
+  other[16 * sectorBytes + 813] = 1;
   t.not((await read(other)).identity, identity, 'another time of creation');
   const data = Buffer.from(image);
-  data[30 * SECTOR] = 1;
+  data[30 * sectorBytes] = 1;
   t.equal((await read(data)).identity, identity, 'other files are not looked at');
 });

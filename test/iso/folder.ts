@@ -1,6 +1,6 @@
 import t from 'tap';
-import { type IsoFile, SECTOR } from '../../lib/iso/entries.js';
-import { Work } from '../../lib/iso/work.js';
+import { type IsoFile, sectorBytes } from '../../lib/iso/entries.js';
+import { Budget } from '../../lib/iso/budget.js';
 import {
   field,
   folderRecord,
@@ -31,7 +31,7 @@ function rootOf(records: readonly Buffer[], fill?: (builder: IsoBuilder) => void
 
 t.test('a file has the extent, size and time of its record', async (t) => {
   const file = await fileOf(plain([record('A.TXT;1', { block: 30, length: 5000, attributes: 2 })]), 'a.txt');
-  t.same(file.extents, [{ offset: 32 * SECTOR, length: 5000 }], 'behind its extended attributes');
+  t.same(file.extents, [{ offset: 32 * sectorBytes, length: 5000 }], 'behind its extended attributes');
   t.match(file, { size: 5000, modified: recordedDate.getTime() });
 });
 
@@ -42,51 +42,54 @@ t.test('an empty file is served wherever its record points', async (t) => {
 
 t.test('sections that follow each other are one extent', async (t) => {
   const sections = [
-    record('BIG;1', { block: 30, length: 4 * SECTOR, flags: 0x80 }),
-    record('BIG;1', { block: 34, length: 2 * SECTOR, flags: 0x80 }),
+    record('BIG;1', { block: 30, length: 4 * sectorBytes, flags: 0x80 }),
+    record('BIG;1', { block: 34, length: 2 * sectorBytes, flags: 0x80 }),
     record('BIG;1', { block: 50, length: 0, flags: 0x80 }),
     record('BIG;1', { block: 40, length: 100 }),
   ];
   const file = await fileOf(plain(sections), 'big');
   t.same(file.extents, [
-    { offset: 30 * SECTOR, length: 6 * SECTOR },
-    { offset: 40 * SECTOR, length: 100 },
+    { offset: 30 * sectorBytes, length: 6 * sectorBytes },
+    { offset: 40 * sectorBytes, length: 100 },
   ]);
-  t.equal(file.size, 6 * SECTOR + 100);
+  t.equal(file.size, 6 * sectorBytes + 100);
 });
 
 t.test('a section belongs to the file of its name, as in Linux', async (t) => {
-  const sections = [record('A;1', { block: 30, length: SECTOR, flags: 0x80 }), record('B;1', { block: 31, length: 1 })];
+  const sections = [
+    record('A;1', { block: 30, length: sectorBytes, flags: 0x80 }),
+    record('B;1', { block: 31, length: 1 }),
+  ];
   t.same(await paths(plain(sections)), ['b']);
   t.equal((await fileOf(plain(sections), 'b')).size, 1);
 });
 
 t.test('a file whose last section is missing is not shown', async (t) => {
-  t.same(await paths(plain([record('A;1'), record('B;1', { block: 30, length: SECTOR, flags: 0x80 })])), ['a']);
+  t.same(await paths(plain([record('A;1'), record('B;1', { block: 30, length: sectorBytes, flags: 0x80 })])), ['a']);
 });
 
 t.test('100 sections are read and 101 are not', async (t) => {
   const sections = (count: number) =>
     Array.from({ length: count }, (_, index) =>
-      record('A;1', { block: 30 + (index % 2), length: SECTOR, flags: index < count - 1 ? 0x80 : 0 }),
+      record('A;1', { block: 30 + (index % 2), length: sectorBytes, flags: index < count - 1 ? 0x80 : 0 }),
     );
-  t.equal((await fileOf(plain(sections(100)), 'a')).size, 100 * SECTOR);
+  t.equal((await fileOf(plain(sections(100)), 'a')).size, 100 * sectorBytes);
   t.same(await paths(plain([...sections(101), record('B;1')])), ['b']);
 });
 
 t.test('a file that leaves the ISO is not shown, the others are', async (t) => {
   const bad = [
-    record('LONG;1', { block: 99, length: SECTOR + 1 }),
+    record('LONG;1', { block: 99, length: sectorBytes + 1 }),
     record('FAR;1', { block: 0xffffffff, length: 1 }),
     record('HUGE;1', { block: 30, length: 0xffffffff }),
-    record('TAIL;1', { block: 30, length: SECTOR, flags: 0x80 }),
+    record('TAIL;1', { block: 30, length: sectorBytes, flags: 0x80 }),
     record('TAIL;1', { block: 100, length: 1 }),
   ];
-  t.same(await paths(plain([...bad, record('LAST;1', { block: 99, length: SECTOR })])), ['last']);
+  t.same(await paths(plain([...bad, record('LAST;1', { block: 99, length: sectorBytes })])), ['last']);
 });
 
 t.test('a file may lie where another one or the descriptors do', async (t) => {
-  const records = [record('A;1', { block: 0, length: 20 * SECTOR }), record('B;1', { block: 0, length: 1 })];
+  const records = [record('A;1', { block: 0, length: 20 * sectorBytes }), record('B;1', { block: 0, length: 1 })];
   t.same(await paths(plain(records)), ['a', 'b']);
 });
 
@@ -139,7 +142,7 @@ t.test('Rock Ridge decides what an entry is', async (t) => {
 t.test('a folder is one by its record, whatever Rock Ridge says', async (t) => {
   const fill = (builder: IsoBuilder) => builder.folder(40, [record('F;1')]);
   const systemUse = Buffer.concat([field.nm('dir'), field.px(0o100644)]);
-  t.same(await rootOf([folderRecord('X', 40, SECTOR, { systemUse })], fill), ['dir/', 'dir/f']);
+  t.same(await rootOf([folderRecord('X', 40, sectorBytes, { systemUse })], fill), ['dir/', 'dir/f']);
 });
 
 t.test('a link has the target that is stored', async (t) => {
@@ -189,9 +192,9 @@ t.test('of two folders of one folder in one place the first is shown', async (t)
 t.test('a folder that leaves the ISO or is too long is not shown', async (t) => {
   const bad = [
     folderRecord('FAR', 0xffffffff),
-    folderRecord('LONG', 99, 2 * SECTOR),
+    folderRecord('LONG', 99, 2 * sectorBytes),
     folderRecord('HUGE', 30, 0xffffffff),
-    folderRecord('PARTS', 30, SECTOR, { flags: 0x82 }),
+    folderRecord('PARTS', 30, sectorBytes, { flags: 0x82 }),
     folderRecord('PARTS', 31),
   ];
   t.same(await paths(plain([...bad, folderRecord('EMPTY', 99), folderRecord('NOTHING', 98, 0)])), [
@@ -216,11 +219,11 @@ t.test('folders are shown 255 deep', async (t) => {
 t.test('a relocated folder is shown where it belongs, and the place of its records is empty', async (t) => {
   const fill = (builder: IsoBuilder) => {
     builder.folder(40, [
-      folderRecord('DEEP', 41, SECTOR, { systemUse: Buffer.concat([field.nm('deep'), field.re()]) }),
+      folderRecord('DEEP', 41, sectorBytes, { systemUse: Buffer.concat([field.nm('deep'), field.re()]) }),
     ]);
     builder.folder(41, [record('F;1')], field.pl(ROOT));
   };
-  const moved = folderRecord('RR_MOVED', 40, SECTOR, { systemUse: field.nm('rr_moved') });
+  const moved = folderRecord('RR_MOVED', 40, sectorBytes, { systemUse: field.nm('rr_moved') });
   const here = record('DEEP', { systemUse: Buffer.concat([field.nm('deep'), field.cl(41)]) });
   t.same(await rootOf([moved, here], fill), ['deep/', 'deep/f', 'rr_moved/']);
 });
@@ -229,7 +232,7 @@ t.test('a relocation to what is no folder, or to an ancestor, is not shown', asy
   const relocated = (name: string, block: number, ...more: Buffer[]) =>
     record('X', { systemUse: Buffer.concat([field.nm(name), field.cl(block), ...more]) });
   const fill = (builder: IsoBuilder) => {
-    builder.put(40, 'a file').put(41, record(Buffer.from([0]), { block: 41, length: SECTOR }));
+    builder.put(40, 'a file').put(41, record(Buffer.from([0]), { block: 41, length: sectorBytes }));
     builder.put(42, folderRecord(Buffer.from([0]), 42, 0xffffffff));
     builder.put(43, folderRecord(Buffer.from([1]), 43));
     builder.folder(44, [relocated('self', 44)]);
@@ -248,17 +251,17 @@ t.test('System Use fields are found behind what SP says to skip', async (t) => {
 
 t.test('blocks may be 512 or 1024 bytes', async (t) => {
   for (const blockSize of [512, 1024]) {
-    const scale = SECTOR / blockSize;
+    const scale = sectorBytes / blockSize;
     const image = rockRidge([], (builder) => {
       const systemUse = Buffer.concat([field.nm('Na', 1), field.ce(40 * scale + 1, 10, 100)]);
       builder.folder(ROOT, [record('X;1', { block: 30 * scale + 1, length: 7, systemUse })], field.sp());
       builder.put(40, Buffer.concat([Buffer.alloc(blockSize + 10), field.nm('me')]));
-      builder.put(16, rockRidge([]).subarray(16 * SECTOR, 17 * SECTOR));
+      builder.put(16, rockRidge([]).subarray(16 * sectorBytes, 17 * sectorBytes));
     });
-    image.writeUInt16LE(blockSize, 16 * SECTOR + 128);
-    image.writeUInt32LE(ROOT * scale, 16 * SECTOR + 158);
+    image.writeUInt16LE(blockSize, 16 * sectorBytes + 128);
+    image.writeUInt32LE(ROOT * scale, 16 * sectorBytes + 158);
     const file = await fileOf(image, 'Name');
-    t.same(file.extents, [{ offset: 30 * SECTOR + blockSize, length: 7 }], `${blockSize}`);
+    t.same(file.extents, [{ offset: 30 * sectorBytes + blockSize, length: 7 }], `${blockSize}`);
   }
 });
 
@@ -267,10 +270,10 @@ t.test('a Joliet folder has its own names', async (t) => {
     builder.folder(50, [record(ucs2('Read Me.txt;1')), record(ucs2('Dots..')), folderRecord(ucs2('Ünder'), 51)]);
     builder.folder(51, [record(ucs2('\u{1f600}'), { systemUse: field.nm('not looked at') })]);
   });
-  image.copy(image, 17 * SECTOR, 16 * SECTOR, 17 * SECTOR);
-  image[17 * SECTOR] = 2;
-  image.write('%/E', 17 * SECTOR + 88);
-  image.writeUInt32LE(50, 17 * SECTOR + 158);
+  image.copy(image, 17 * sectorBytes, 16 * sectorBytes, 17 * sectorBytes);
+  image[17 * sectorBytes] = 2;
+  image.write('%/E', 17 * sectorBytes + 88);
+  image.writeUInt32LE(50, 17 * sectorBytes + 158);
   t.same(await paths(image), ['Dots', 'Read Me.txt', 'Ünder/', 'Ünder/\u{1f600}']);
 });
 
@@ -288,6 +291,6 @@ t.test('a folder of 50,000 entries is read whole', async (t) => {
 
 t.test('a folder that takes too much work is an error, and the others are served', async (t) => {
   const volume = await openImage(plain(Array.from({ length: 200 }, (_, index) => record(`F${index};1`))));
-  await t.rejects(volume.children(volume.root, new Work(100)), { code: 'BROKEN_ISO' });
+  await t.rejects(volume.children(volume.root, new Budget(100)), { code: 'BROKEN_ISO' });
   t.equal((await volume.children(volume.root)).size, 200);
 });

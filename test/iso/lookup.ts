@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { followLink, lookup, type NameMatch, type Search } from '../../lib/iso/lookup.js';
-import { Work } from '../../lib/iso/work.js';
+import { Budget } from '../../lib/iso/budget.js';
 import { field, folderRecord, IsoBuilder, linkFields, record, rootFields } from '../fixtures/iso-builder.js';
 import { openImage } from '../fixtures/iso-volume.js';
 
@@ -156,7 +156,7 @@ t.test('a link of a folder is followed from there', async (t) => {
   const volume = await openImage(image);
   const dir = await lookup(volume, ['dir'], 'exact');
   if (dir?.type !== 'folder') throw new Error('no folder');
-  const search: Search = { volume, match: 'exact', work: new Work() };
+  const search: Search = { volume, match: 'exact', budget: new Budget() };
   const lengthOf = async (target: string) => {
     const node = await followLink(search, dir, { type: 'link', target, modified: undefined });
     return node?.type === 'file' ? node.size : node?.type;
@@ -172,7 +172,7 @@ t.test('a link of a folder is followed from there', async (t) => {
 
 t.test('links cost work', async (t) => {
   const volume = await openImage(image);
-  const search: Search = { volume, match: 'exact', work: new Work(500) };
+  const search: Search = { volume, match: 'exact', budget: new Budget(500) };
   const again = async () => {
     for (;;) await followLink(search, volume.root, { type: 'link', target: 'hop30', modified: undefined });
   };

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { type IsoEntry, SECTOR } from '../../lib/iso/entries.js';
+import { type IsoEntry, sectorBytes } from '../../lib/iso/entries.js';
 import { lookup } from '../../lib/iso/lookup.js';
 import { field, folderRecord, IsoBuilder, linkFields, record, rootFields, ucs2 } from '../fixtures/iso-builder.js';
 import { needFile, realIsos } from '../fixtures/iso-tools.js';
@@ -20,12 +20,12 @@ function everything(): Buffer {
     20,
     [
       record('A.;1', { block: 40, length: 3000, systemUse: named('file a') }),
-      record('B.;1', { block: 42, length: 2 * SECTOR, flags: 0x80, systemUse: named('big') }),
+      record('B.;1', { block: 42, length: 2 * sectorBytes, flags: 0x80, systemUse: named('big') }),
       record('B.;1', { block: 44, length: 100, systemUse: named('big') }),
       record('C.;1', { systemUse: Buffer.concat([field.nm('half a', 1), field.ce(50, 10, 200)]) }),
       record('L.;1', { systemUse: Buffer.concat([field.nm('link'), linkFields('dir/../file a')]) }),
-      folderRecord('DIR', 21, SECTOR, { systemUse: field.nm('dir') }),
-      folderRecord('RR_MOVED', 22, SECTOR, { systemUse: field.nm('rr_moved') }),
+      folderRecord('DIR', 21, sectorBytes, { systemUse: field.nm('dir') }),
+      folderRecord('RR_MOVED', 22, sectorBytes, { systemUse: field.nm('rr_moved') }),
       record('DEEP', { systemUse: Buffer.concat([field.nm('deep'), field.cl(23)]) }),
     ],
     rootFields,
@@ -36,7 +36,7 @@ function everything(): Buffer {
     undefined,
     20,
   );
-  builder.folder(22, [folderRecord('DEEP', 23, SECTOR, { systemUse: field.re() })], undefined, 20);
+  builder.folder(22, [folderRecord('DEEP', 23, sectorBytes, { systemUse: field.re() })], undefined, 20);
   builder.folder(23, [record('E.;1', { block: 41, length: 9, systemUse: named('bottom') })], field.pl(20), 22);
   builder.folder(30, [record(ucs2('Datei ü'), { block: 40, length: 3000 }), folderRecord(ucs2('Ordner'), 31)]);
   builder.folder(31, [record(ucs2('Innen'), { block: 40, length: 5 })], undefined, 30);
@@ -48,7 +48,7 @@ function everything(): Buffer {
 function mutate(image: Buffer, random: Random, sectors: readonly [number, ...number[]]): () => void {
   const undo: [at: number, byte: number][] = [];
   for (let changes = 1 + random.below(8); changes > 0; changes--) {
-    const start = random.pick(sectors) * SECTOR + random.below(random.below(4) === 0 ? SECTOR : 400);
+    const start = random.pick(sectors) * sectorBytes + random.below(random.below(4) === 0 ? sectorBytes : 400);
     const run = random.below(6) === 0 ? 4 : 1;
     const byte = random.below(2) === 0 ? random.pick(borders) : random.below(256);
     for (let at = start; at < start + run; at++) {
@@ -126,9 +126,9 @@ t.test('a real ISO with broken bytes is read or refused', async (t) => {
 t.test('an image that is cut off anywhere is read or refused', async (t) => {
   const image = everything();
   for (let sectors = 0; sectors < 64; sectors++) {
-    for (const extra of [0, 1, 1000]) await explore(t, image.subarray(0, sectors * SECTOR + extra));
+    for (const extra of [0, 1, 1000]) await explore(t, image.subarray(0, sectors * sectorBytes + extra));
   }
-  t.equal(await explore(t, image.subarray(0, 41 * SECTOR)), 'TRUNCATED');
+  t.equal(await explore(t, image.subarray(0, 41 * sectorBytes)), 'TRUNCATED');
 });
 
 t.test('noise that begins like an ISO is read or refused', async (t) => {
@@ -136,7 +136,7 @@ t.test('noise that begins like an ISO is read or refused', async (t) => {
   for (let round = 0; round < 300; round++) {
     const image = everything();
     const sector = random.pick([20, 21, 22, 23, 50]);
-    for (let at = sector * SECTOR + 34 * random.below(3); at < (sector + 1) * SECTOR; at++)
+    for (let at = sector * sectorBytes + 34 * random.below(3); at < (sector + 1) * sectorBytes; at++)
       image[at] = random.below(256);
     await explore(t, image);
   }

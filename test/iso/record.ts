@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { readRecord, readRecords } from '../../lib/iso/record.js';
 import { field, record, recordedDate } from '../fixtures/iso-builder.js';
 
@@ -9,7 +9,9 @@ function names(folder: Buffer): string[] {
 
 /** Records at the start of as many sectors as there are lists. */
 function sectors(...lists: Buffer[][]): Buffer {
-  return Buffer.concat(lists.map((records) => Buffer.concat([...records, Buffer.alloc(SECTOR)]).subarray(0, SECTOR)));
+  return Buffer.concat(
+    lists.map((records) => Buffer.concat([...records, Buffer.alloc(sectorBytes)]).subarray(0, sectorBytes)),
+  );
 }
 
 t.test('a record gives place, length, flags, time and name of a file', (t) => {
@@ -89,12 +91,12 @@ t.test('no record crosses the end of a sector or of the folder', (t) => {
   const crossing = Buffer.concat([
     ...filler,
     record('CROSSING', { systemUse: Buffer.alloc(60) }),
-    Buffer.alloc(SECTOR),
+    Buffer.alloc(sectorBytes),
   ]);
-  t.notMatch(names(crossing.subarray(0, 2 * SECTOR)), ['CROSSING']);
+  t.notMatch(names(crossing.subarray(0, 2 * sectorBytes)), ['CROSSING']);
   const cut = Buffer.concat([record('A'), record('CUT')]);
   t.same(names(cut.subarray(0, cut.length - 1)), ['A']);
   t.same(names(Buffer.alloc(0)), []);
-  t.same(names(Buffer.alloc(SECTOR, 0xff)), []);
+  t.same(names(Buffer.alloc(sectorBytes, 0xff)), []);
   t.end();
 });

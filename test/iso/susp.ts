@@ -1,7 +1,7 @@
 import t from 'tap';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { Continuations, type FieldReader, readFields } from '../../lib/iso/susp.js';
-import { Work } from '../../lib/iso/work.js';
+import { Budget } from '../../lib/iso/budget.js';
 import { field } from '../fixtures/iso-builder.js';
 import { readerOf } from '../fixtures/iso-volume.js';
 
@@ -23,16 +23,16 @@ function read(...parts: Buffer[]): { seen: string[]; next: unknown } {
 
 /** Follows a continuation into an image that has these areas, by sector. */
 async function follow(first: [block: number, offset: number, length: number], areas: Record<number, Buffer>) {
-  const image = Buffer.alloc(64 * SECTOR);
-  for (const [sector, bytes] of Object.entries(areas)) bytes.copy(image, Number(sector) * SECTOR);
+  const image = Buffer.alloc(64 * sectorBytes);
+  for (const [sector, bytes] of Object.entries(areas)) bytes.copy(image, Number(sector) * sectorBytes);
   const reads: number[] = [];
   const reader = readerOf(image);
   const countingRead = (offset: number, length: number) => {
-    reads.push(offset / SECTOR);
+    reads.push(offset / sectorBytes);
     return reader(offset, length);
   };
   const recorder = new Recorder();
-  const continuations = new Continuations(countingRead, image.length, SECTOR, new Work());
+  const continuations = new Continuations(countingRead, image.length, sectorBytes, new Budget());
   const [block, offset, length] = first;
   const isGood = await continuations.follow({ block, offset, length }, recorder);
   return { isGood, seen: recorder.seen, reads };
@@ -93,17 +93,17 @@ t.test('32 hops are followed and 33 are not', async (t) => {
 });
 
 t.test('an area stays inside its block, and the block inside the ISO', async (t) => {
-  t.ok((await follow([63, SECTOR - 4, 4], {})).isGood, 'the last bytes of all');
-  t.ok((await follow([30, SECTOR, 0], {})).isGood, 'nothing');
-  t.notOk((await follow([30, SECTOR - 4, 5], {})).isGood, 'over the end of its block');
+  t.ok((await follow([63, sectorBytes - 4, 4], {})).isGood, 'the last bytes of all');
+  t.ok((await follow([30, sectorBytes, 0], {})).isGood, 'nothing');
+  t.notOk((await follow([30, sectorBytes - 4, 5], {})).isGood, 'over the end of its block');
   t.notOk((await follow([64, 0, 4], {})).isGood, 'behind the ISO');
   t.notOk((await follow([0xffffffff, 0, 4], {})).isGood, 'far behind the ISO');
   t.notOk((await follow([30, 0xffffffff, 0xffffffff], {})).isGood, 'offset and length out of this world');
 });
 
 t.test('continuations cost work', async (t) => {
-  const image = Buffer.alloc(64 * SECTOR);
-  const continuations = new Continuations(readerOf(image), image.length, SECTOR, new Work(100));
+  const image = Buffer.alloc(64 * sectorBytes);
+  const continuations = new Continuations(readerOf(image), image.length, sectorBytes, new Budget(100));
   const many = async () => {
     for (let block = 0; block < 64; block++)
       await continuations.follow({ block, offset: 0, length: 4 }, new Recorder());

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { openIso } from '../../lib/iso/volume.js';
 import { folderRecord, type IsoBuilder, record } from '../fixtures/iso-builder.js';
 import { openImage, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
@@ -7,20 +7,20 @@ import { openImage, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
 /** An image that claims so many sectors; it has 100. */
 function claiming(sectors: number, records: readonly Buffer[], fill?: (builder: IsoBuilder) => void): Buffer {
   const image = plain(records, fill);
-  image.writeUInt32LE(sectors, 16 * SECTOR + 80);
+  image.writeUInt32LE(sectors, 16 * sectorBytes + 80);
   return image;
 }
 
 t.test('an ISO that ends before its files do is refused, with both sizes', async (t) => {
   const image = claiming(150, [record('A;1', { block: 120, length: 5000 })]);
-  const sizes = new RegExp(`${100 * SECTOR} bytes.*${120 * SECTOR + 5000} bytes`);
+  const sizes = new RegExp(`${100 * sectorBytes} bytes.*${120 * sectorBytes + 5000} bytes`);
   await t.rejects(openImage(image), { code: 'TRUNCATED', message: sizes });
 });
 
 t.test('a file deep in the tree counts', async (t) => {
   const fill = (builder: IsoBuilder) => {
     builder.folder(40, [folderRecord('B', 41)]);
-    builder.folder(41, [record('LAST;1', { block: 99, length: SECTOR + 1 })]);
+    builder.folder(41, [record('LAST;1', { block: 99, length: sectorBytes + 1 })]);
   };
   await t.rejects(openImage(claiming(150, [folderRecord('A', 40)], fill)), { code: 'TRUNCATED' });
 });
@@ -31,12 +31,12 @@ t.test('a folder that is cut off counts', async (t) => {
 
 t.test('a root folder that is cut off counts', async (t) => {
   const image = claiming(150, []);
-  image.writeUInt32LE(120, 16 * SECTOR + 158);
+  image.writeUInt32LE(120, 16 * sectorBytes + 158);
   await t.rejects(openImage(image), { code: 'TRUNCATED' });
 });
 
 t.test('missing padding is no loss', async (t) => {
-  t.ok(await openImage(claiming(250, [record('A;1', { block: 99, length: SECTOR })])));
+  t.ok(await openImage(claiming(250, [record('A;1', { block: 99, length: sectorBytes })])));
   t.ok(
     await openImage(claiming(250, [record('LINK', { block: 0xffffffff, length: 0 })])),
     'nor is an empty file anywhere',
@@ -60,19 +60,21 @@ t.test('a disk that fails while the tree is searched is an error', async (t) => 
   const image = claiming(150, [folderRecord('D', 40)]);
   const read = readerOf(image);
   const failing = openIso((offset, length) => {
-    return offset === 40 * SECTOR ? Promise.reject(new Error('EIO')) : read(offset, length);
+    return offset === 40 * sectorBytes ? Promise.reject(new Error('EIO')) : read(offset, length);
   }, image.length);
   await t.rejects(failing, { message: 'EIO' });
 });
 
 t.test('a tree without end is searched for a while and then given the benefit of the doubt', async (t) => {
   // 60 folders of 60 MiB each, one beginning a sector behind the other: more to read than any tree of that size holds.
-  const folders = Array.from({ length: 300 }, (_, index) => folderRecord(`D${index}`, 200 + index, 30_000 * SECTOR));
+  const folders = Array.from({ length: 300 }, (_, index) =>
+    folderRecord(`D${index}`, 200 + index, 30_000 * sectorBytes),
+  );
   const builder = plain([], (builder) => {
     builder.put(40_000, 'end');
     const length = builder.folder(101, folders);
     builder.folder(ROOT, [folderRecord('ALL', 101, length)]);
   });
-  builder.writeUInt32LE(50_000, 16 * SECTOR + 80);
+  builder.writeUInt32LE(50_000, 16 * sectorBytes + 80);
   t.ok(await openImage(builder));
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SECTOR } from '../../lib/iso/entries.js';
+import { sectorBytes } from '../../lib/iso/entries.js';
 import { openIso } from '../../lib/iso/volume.js';
 import { field, folderRecord, IsoBuilder, record, rootFields, ucs2 } from '../fixtures/iso-builder.js';
 import { openImage, paths, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
@@ -58,7 +58,7 @@ t.test('any declared extension counts as Rock Ridge', async (t) => {
 
 t.test('Rock Ridge may be declared in a continuation area', async (t) => {
   const image = disc({ rootFields: Buffer.concat([field.sp(), field.ce(40, 0, 200)]), joliet: [jolietFile] });
-  field.er().copy(image, 40 * SECTOR);
+  field.er().copy(image, 40 * sectorBytes);
   t.same(await shown(image), ['rockridge', 'From Rock Ridge']);
 });
 
@@ -79,7 +79,7 @@ t.test('an empty Rock Ridge root gives way to Joliet', async (t) => {
 
 t.test('an unreadable Rock Ridge root gives way to Joliet', async (t) => {
   const image = disc({ rootFields, joliet: [jolietFile] });
-  image.writeUInt32LE(0xffffffff, 16 * SECTOR + 158);
+  image.writeUInt32LE(0xffffffff, 16 * sectorBytes + 158);
   t.same(await shown(image), ['joliet', 'From Joliet']);
 });
 
@@ -87,18 +87,18 @@ t.test('the label is that of the tree that is shown', async (t) => {
   t.equal((await openImage(disc({}))).label, 'PRIMARY');
   t.equal((await openImage(disc({ joliet: [jolietFile] }))).label, 'Joliet Ü');
   const image = disc({});
-  image.write('\u001b[2J \0junk', 16 * SECTOR + 40, 'latin1');
+  image.write('\u001b[2J \0junk', 16 * sectorBytes + 40, 'latin1');
   t.equal((await openImage(image)).label, '[2J', 'without what drives a terminal');
 });
 
 t.test('the size of the volume is what its descriptor says', async (t) => {
   const image = disc({});
-  image.writeUInt32LE(99, 16 * SECTOR + 80);
-  t.equal((await openImage(image)).bytes, 99 * SECTOR);
+  image.writeUInt32LE(99, 16 * sectorBytes + 80);
+  t.equal((await openImage(image)).bytes, 99 * sectorBytes);
 });
 
 t.test('a file that is no ISO is refused', async (t) => {
-  for (const bytes of [Buffer.alloc(0), Buffer.alloc(17 * SECTOR), Buffer.alloc(300 * SECTOR, 'CD001')]) {
+  for (const bytes of [Buffer.alloc(0), Buffer.alloc(17 * sectorBytes), Buffer.alloc(300 * sectorBytes, 'CD001')]) {
     await t.rejects(openImage(bytes), { code: 'NOT_AN_ISO' });
   }
 });
@@ -106,7 +106,7 @@ t.test('a file that is no ISO is refused', async (t) => {
 t.test('block sizes that Linux does not read are refused by name', async (t) => {
   for (const size of [0, 1, 256, 2047, 4096, 65535]) {
     const image = disc({});
-    image.writeUInt16LE(size, 16 * SECTOR + 128);
+    image.writeUInt16LE(size, 16 * sectorBytes + 128);
     await t.rejects(openImage(image), {
       code: 'UNSUPPORTED_ISO',
       message: new RegExp(`${size} bytes.*512, 1024, 2048`),
@@ -117,24 +117,24 @@ t.test('block sizes that Linux does not read are refused by name', async (t) => 
 t.test('a root folder that cannot be is refused', async (t) => {
   const broken = (block: number, length: number) => {
     const image = disc({});
-    image.writeUInt32LE(block, 16 * SECTOR + 158);
-    image.writeUInt32LE(length, 16 * SECTOR + 166);
+    image.writeUInt32LE(block, 16 * sectorBytes + 158);
+    image.writeUInt32LE(length, 16 * sectorBytes + 166);
     return openImage(image);
   };
-  await t.rejects(broken(0xffffffff, SECTOR), { code: 'BROKEN_ISO' }, 'behind the end');
-  await t.rejects(broken(99, 2 * SECTOR), { code: 'BROKEN_ISO' }, 'over the end');
+  await t.rejects(broken(0xffffffff, sectorBytes), { code: 'BROKEN_ISO' }, 'behind the end');
+  await t.rejects(broken(99, 2 * sectorBytes), { code: 'BROKEN_ISO' }, 'over the end');
   await t.rejects(broken(ROOT, 0), { code: 'BROKEN_ISO' }, 'without length');
   await t.rejects(broken(ROOT, 0xffffffff), { code: 'BROKEN_ISO' }, 'four gigabytes');
 });
 
 t.test('of the tree, opening reads only the root', async (t) => {
-  const image = plain([folderRecord('D', 140), record('F;1', { block: 141, length: SECTOR })], (builder) =>
+  const image = plain([folderRecord('D', 140), record('F;1', { block: 141, length: sectorBytes })], (builder) =>
     builder.folder(140, [record('G;1')]),
   );
   const read = readerOf(image);
   const reads: number[] = [];
   const volume = await openIso((offset, length) => {
-    reads.push(offset / SECTOR);
+    reads.push(offset / sectorBytes);
     return read(offset, length);
   }, image.length);
   t.same(reads, [16, ROOT], 'the descriptors, and the start of the root');

@@ -5,12 +5,12 @@ import { type Download, openDownload } from './download.js';
 import { checkDownloadUrl } from './download-url.js';
 import { type Image, title } from './image.js';
 import type { Inventory } from './inventory.js';
-import type { Reception, Source } from './reception.js';
+import type { IncomingFile, Source } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
 import { isoPathOf, storedNameOf } from './sources.js';
 import type { Store } from './store.js';
 
-export interface LifeOptions {
+export interface LifecycleOptions {
   readonly inventory: Inventory;
   readonly store: Store;
   readonly driver: MountDriver;
@@ -20,10 +20,10 @@ export interface LifeOptions {
 }
 
 /** What happens to an image from `downloading iso` over `preparing` to `OK` or `failed`. */
-export class Life {
+export class Lifecycle {
   /** @param stored told the name of an ISO that has arrived, for the other images that are made from it */
   constructor(
-    private readonly options: LifeOptions,
+    private readonly options: LifecycleOptions,
     private readonly stored: (isoName: string) => Promise<void>,
   ) {}
 
@@ -31,7 +31,7 @@ export class Life {
    * Takes an image to `OK` or `failed`. Never rejects.
    * @param arriving the claim on the store's name, where the ISO has to be downloaded first
    */
-  async bringUp(image: Image, arriving?: Reception): Promise<void> {
+  async bringUp(image: Image, arriving?: IncomingFile): Promise<void> {
     try {
       if (arriving) await this.#download(image, arriving);
       await this.prepare(image);
@@ -62,7 +62,7 @@ export class Life {
     await this.#save(image, { ...image.record, status: 'failed', error: reason });
   }
 
-  async #download(image: Image, arriving: Reception): Promise<void> {
+  async #download(image: Image, arriving: IncomingFile): Promise<void> {
     const { idleTimeout, log } = this.options;
     const name = storedNameOf(image.record);
     log.info(`image ${title(image)}: downloading ${name}`);
@@ -110,7 +110,7 @@ export class Life {
 }
 
 /** A download as the source of a file. */
-function sourceOf({ body, length }: Download, arriving: Reception): Source {
+function sourceOf({ body, length }: Download, arriving: IncomingFile): Source {
   // An abort while the file is being closed comes when nobody reads it any more.
   body.on('error', () => undefined);
   const complete = () => {

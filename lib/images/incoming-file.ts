@@ -19,7 +19,7 @@ function asError(error: unknown): Error {
 }
 
 /** A file on its way into a store: written out of sight, and given its name only when it is whole and on the disk. */
-export class Reception {
+export class IncomingFile {
   readonly #temporary: string;
   #bytes = 0;
   #sha256 = '';
@@ -36,7 +36,7 @@ export class Reception {
     folder: string,
     readonly length: number | undefined,
     private readonly check: (path: string) => Promise<void>,
-    private readonly move: (reception: Reception) => Promise<void>,
+    private readonly move: (incoming: IncomingFile) => Promise<void>,
     private readonly release: () => void,
   ) {
     this.#temporary = join(folder, `${randomUUID()}.part`);

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { Reception, type Source } from '../../lib/images/reception.js';
+import { IncomingFile, type Source } from '../../lib/images/incoming-file.js';
 import { beforeEach, systemError } from '../fixtures/disk.js';
 import { descriptorsBelow } from '../fixtures/folder-setup.js';
 import { Random } from '../fixtures/random.js';
@@ -28,7 +28,7 @@ function started(): Readable {
 }
 
 interface Setup {
-  readonly reception: Reception;
+  readonly incoming: IncomingFile;
   /** Where temporary files lie. */
   readonly folder: string;
   readonly target: string;
@@ -44,14 +44,14 @@ function setUp(
   const base = t.testdir({ transit: {}, stored: { 'x.iso': 'old' } });
   const target = join(base, 'stored', 'x.iso');
   let released = 0;
-  const reception = new Reception(
+  const incoming = new IncomingFile(
     join(base, 'transit'),
     length,
     check,
     ({ path }) => (move ? move(target) : rename(path, target)),
     () => released++,
   );
-  return { reception, folder: join(base, 'transit'), target, released: () => released };
+  return { incoming, folder: join(base, 'transit'), target, released: () => released };
 }
 
 t.test('the stored bytes are the sent bytes, however the network cuts them into pieces', async (t) => {
@@ -61,15 +61,15 @@ t.test('the stored bytes are the sent bytes, however the network cuts them into 
       return Buffer.from(Array.from({ length: 1 + random.below(3000) }, () => random.below(256)));
     });
     const whole = Buffer.concat(chunks);
-    const { reception, target, folder, released } = setUp(t, run % 2 === 0 ? whole.length : undefined);
+    const { incoming, target, folder, released } = setUp(t, run % 2 === 0 ? whole.length : undefined);
     const told: number[] = [];
-    await reception.take(
+    await incoming.take(
       () => sourceOf(Readable.from(chunks)),
       (bytes) => told.push(bytes),
     );
     t.ok(whole.equals(await readFile(target)), `run ${run}`);
-    t.equal(reception.sha256, createHash('sha256').update(whole).digest('hex'));
-    t.equal(reception.bytes, whole.length);
+    t.equal(incoming.sha256, createHash('sha256').update(whole).digest('hex'));
+    t.equal(incoming.bytes, whole.length);
     t.equal(told.at(-1), whole.length, 'told the last of it');
     t.same(
       told,
@@ -87,7 +87,7 @@ t.test('the stored bytes are the sent bytes, however the network cuts them into 
 });
 
 t.test('a write that the disk takes only in part goes on with the rest', async (t) => {
-  const { reception, target } = setUp(t);
+  const { incoming, target } = setUp(t);
   const text = 'a long text that the disk takes in four pieces';
   const lengths: unknown[] = [];
   await beforeEach(t, 'write', (args) => {
@@ -95,7 +95,7 @@ t.test('a write that the disk takes only in part goes on with the rest', async (
     if (Array.isArray(args) && typeof args[2] === 'number') args[2] = Math.min(args[2], 13);
     return Promise.resolve();
   });
-  await reception.take(() => textSource(text), nothing);
+  await incoming.take(() => textSource(text), nothing);
   t.equal(await readFile(target, 'utf8'), text);
   t.same(lengths, [46, 33, 20, 7]);
 });
@@ -195,48 +195,48 @@ const failures: Failure[] = [
 
 for (const failure of failures) {
   t.test(`when ${failure.what}, no temporary file is left and the old file stays`, async (t) => {
-    const { reception, folder, target, released } = setUp(t, failure.length, failure.move, failure.check);
+    const { incoming, folder, target, released } = setUp(t, failure.length, failure.move, failure.check);
     const source = failure.source();
     await failure.disk?.(t);
     await t.rejects(
-      reception.take(() => source, failure.progress ?? nothing),
+      incoming.take(() => source, failure.progress ?? nothing),
       failure.error,
     );
     t.same(await readdir(folder), []);
     t.equal(await readFile(target, 'utf8'), 'old');
     t.equal(released(), 1);
     t.equal(await descriptorsBelow(folder), 0, 'and no descriptor');
-    await reception.discard();
+    await incoming.discard();
     t.equal(released(), 1, 'the name is given back once');
   });
 }
 
-t.test('a folder that is gone fails the reception and frees the name', async (t) => {
-  const { reception, folder, released } = setUp(t);
+t.test('a folder that is gone fails the incoming and frees the name', async (t) => {
+  const { incoming, folder, released } = setUp(t);
   await rm(folder, { recursive: true });
   await t.rejects(
-    reception.take(() => two(), nothing),
+    incoming.take(() => two(), nothing),
     { code: 'ENOENT' },
   );
   t.equal(released(), 1);
 });
 
 t.test('the check sees the whole file while the old one is still in its place', async (t) => {
-  const { reception, target, folder } = setUp(t, 6, undefined, async (path) => {
-    t.equal(path, reception.path);
+  const { incoming, target, folder } = setUp(t, 6, undefined, async (path) => {
+    t.equal(path, incoming.path);
     t.match(path, new RegExp(`^${folder}/[^/]+\\.part$`));
     t.equal(await readFile(path, 'utf8'), 'onetwo');
     t.equal(await readFile(target, 'utf8'), 'old');
   });
-  await reception.take(() => two(), nothing);
+  await incoming.take(() => two(), nothing);
   t.equal(await readFile(target, 'utf8'), 'onetwo');
 });
 
 t.test('what the old file held is served until the rename', async (t) => {
-  const { reception, target } = setUp(t);
+  const { incoming, target } = setUp(t);
   const stream = started();
-  const taken = reception.take(() => sourceOf(stream), nothing);
-  while (reception.bytes === 0) await turn();
+  const taken = incoming.take(() => sourceOf(stream), nothing);
+  while (incoming.bytes === 0) await turn();
   t.equal(await readFile(target, 'utf8'), 'old');
   stream.push(null);
   await taken;
@@ -244,11 +244,11 @@ t.test('what the old file held is served until the rename', async (t) => {
 });
 
 t.test('after a full disk the request is still there to be answered, and may break later', async (t) => {
-  const { reception } = setUp(t);
+  const { incoming } = setUp(t);
   const stream = started();
   await fullAfter(0, 'ENOSPC')(t);
   await t.rejects(
-    reception.take(() => sourceOf(stream), nothing),
+    incoming.take(() => sourceOf(stream), nothing),
     { code: 'NO_SPACE' },
   );
   t.equal(stream.destroyed, false);
@@ -262,7 +262,7 @@ t.test('after a full disk the request is still there to be answered, and may bre
 t.test('a slow disk slows the client down and does not fill the memory', async (t) => {
   const chunk = Buffer.alloc(64 * 1024);
   const total = 200;
-  const { reception } = setUp(t, total * chunk.length);
+  const { incoming } = setUp(t, total * chunk.length);
   let produced = 0;
   let furthest = 0;
   const stream = new Readable({
@@ -272,37 +272,37 @@ t.test('a slow disk slows the client down and does not fill the memory', async (
     },
   });
   await beforeEach(t, 'write', () => sleep(1));
-  await reception.take(
+  await incoming.take(
     () => sourceOf(stream),
     (bytes) => {
       furthest = Math.max(furthest, produced - bytes / chunk.length);
     },
   );
-  t.equal(reception.bytes, total * chunk.length);
+  t.equal(incoming.bytes, total * chunk.length);
   // 1 MiB that waits, the 64 KiB that were on the way when the stream was paused, and the stream's own buffer.
   t.ok(furthest <= 16 + 1 + 4, `${furthest} pieces were ahead of the disk, of ${total}`);
 });
 
 t.test('a name is given back even when the temporary file cannot be removed', async (t) => {
-  const { reception, released } = setUp(t);
-  await mkdir(reception.path);
-  await t.rejects(reception.discard(), { code: 'ERR_FS_EISDIR' });
+  const { incoming, released } = setUp(t);
+  await mkdir(incoming.path);
+  await t.rejects(incoming.discard(), { code: 'ERR_FS_EISDIR' });
   t.equal(released(), 1);
 });
 
-t.test('a reception that is given up before a byte has come leaves nothing', async (t) => {
-  const { reception, folder, released } = setUp(t);
-  await Promise.all([reception.discard(), reception.discard()]);
+t.test('a incoming that is given up before a byte has come leaves nothing', async (t) => {
+  const { incoming, folder, released } = setUp(t);
+  await Promise.all([incoming.discard(), incoming.discard()]);
   t.equal(released(), 1);
   t.same(await readdir(folder), []);
 });
 
 t.test('a temporary name is nobody else’s', async (t) => {
-  const { reception } = setUp(t);
-  await writeFile(reception.path, 'somebody else’s');
+  const { incoming } = setUp(t);
+  await writeFile(incoming.path, 'somebody else’s');
   await t.rejects(
-    reception.take(() => two(), nothing),
+    incoming.take(() => two(), nothing),
     { code: 'EEXIST' },
   );
-  await t.rejects(stat(reception.path), { code: 'ENOENT' });
+  await t.rejects(stat(incoming.path), { code: 'ENOENT' });
 });

@@ -3,7 +3,7 @@ import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
 import type { Entry, FolderNode, Match, Node, Tree } from '../tree.js';
 
-export interface SpaceOptions {
+export interface UrlSpaceOptions {
   readonly images: Images;
   /** The folder under everything else. */
   readonly root: Tree;
@@ -29,8 +29,8 @@ const sameName = (a: string, b: string, match: Match) =>
  * The southbound URL space, one tree: the root folder, over it the stores, and over them `/<name>/<version>/…` of every
  * image. An exact match anywhere wins over one that differs by case.
  */
-export class Space {
-  constructor(private readonly options: SpaceOptions) {}
+export class UrlSpace {
+  constructor(private readonly options: UrlSpaceOptions) {}
 
   /**
    * Finds what a path leads to, waiting for an image that is still on its way.

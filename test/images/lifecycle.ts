@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
 import { temporaryOf } from '../../lib/images/durable.js';
 import { Image } from '../../lib/images/image.js';
-import { Life } from '../../lib/images/life.js';
+import { Lifecycle } from '../../lib/images/lifecycle.js';
 import type { ImageRecord } from '../../lib/images/record.js';
 import type { Store } from '../../lib/images/store.js';
 import { farEnd } from '../fixtures/download-server.js';
@@ -25,14 +25,14 @@ async function setUp(t: Test, record: ImageRecord = preparing) {
   const image = new Image(record);
   image.update(record);
   const stored: string[] = [];
-  const life = new Life(parts, (name) => Promise.resolve(void stored.push(name)));
+  const life = new Lifecycle(parts, (name) => Promise.resolve(void stored.push(name)));
   return { ...parts, life, image, stored, file: join(folder, 'inventory.json') };
 }
 
 async function receive(store: Store, name: string, text: string): Promise<void> {
   const stream = Readable.from([Buffer.from(text)]);
-  const reception = await store.receive(name, undefined);
-  await reception.take(
+  const incoming = await store.receive(name, undefined);
+  await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
   );

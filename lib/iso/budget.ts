@@ -1,17 +1,17 @@
 import { ServiceError } from '../errors.js';
 
 /** Enough for a tree of a million entries; some seconds of work at the worst. */
-const LIMIT = 4_000_000;
+const maxWork = 4_000_000;
 
 /** What a read costs where a record costs 1: it waits for the disk. */
-export const READ = 8;
+export const readCost = 8;
 
 /** What each sector of a folder costs beside its records: without that, padding would be free. */
-export const SECTOR_READ = 16;
+export const sectorCost = 16;
 
 /** Bounds what a hostile image can make one request do. A unit is about one directory record. */
-export class Work {
-  constructor(private left = LIMIT) {}
+export class Budget {
+  constructor(private left = maxWork) {}
 
   /** @throws ServiceError BROKEN_ISO once everything is spent */
   spend(units: number): void {
