@@ -2,6 +2,7 @@ import { ServiceError } from '../errors.js';
 import { encodeSegment, quoted } from '../path.js';
 import type { Entry } from '../tree.js';
 import { preferredType } from './accept.js';
+import { htmlPolicy } from './reply.js';
 
 export type ListingFormat = 'html' | 'json' | 'text';
 
@@ -30,7 +31,7 @@ export function listingFormat(accept: string | undefined, format: string | undef
 export function listingHeaders(format: ListingFormat): Record<string, string> {
   const headers = { Vary: 'Accept', 'Cache-Control': 'no-cache' };
   if (format !== 'html') return headers;
-  return { ...headers, 'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'" };
+  return { ...headers, ...htmlPolicy };
 }
 
 function compareEntries(a: Entry, b: Entry): number {

@@ -23,6 +23,11 @@ export class Image {
     this.#changes.setMaxListeners(0);
   }
 
+  /** What people call it. */
+  get title(): string {
+    return `${this.record.name} ${this.record.version}`;
+  }
+
   /** Whether the image exists for clients; before, it only keeps its name from being taken. */
   get listed(): boolean {
     return this.#listed;
@@ -85,9 +90,4 @@ export class Image {
       signal.removeEventListener('abort', stop);
     }
   }
-}
-
-/** What the log calls an image. */
-export function title({ record }: Image): string {
-  return `${record.name} ${record.version}`;
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../errors.js';
 import { checkIso } from '../mount/check-iso.js';
 import { checkFileName, checkName, quoted } from '../path.js';
 import type { Match } from '../tree.js';
-import { Image, title } from './image.js';
+import { Image } from './image.js';
 import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
@@ -163,7 +163,7 @@ export class Images {
       throw error;
     }
     this.#abandon(image);
-    this.options.log.info(`image ${title(image)}: deleted`);
+    this.options.log.info(`image ${image.title}: deleted`);
     return image.record;
   }
 

@@ -3,7 +3,7 @@ import type { Log } from '../log.js';
 import type { MountDriver } from '../mount/mount.js';
 import { type Download, openDownload } from './download.js';
 import { checkDownloadUrl } from './download-url.js';
-import { type Image, title } from './image.js';
+import type { Image } from './image.js';
 import type { Inventory } from './inventory.js';
 import type { IncomingFile, Source } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
@@ -58,14 +58,14 @@ export class Lifecycle {
 
   async fail(image: Image, error: unknown): Promise<void> {
     const reason = this.#explain(error);
-    this.options.log.error(`image ${title(image)}: failed, and tried again at the next start: ${reason}`);
+    this.options.log.error(`image ${image.title}: failed, and tried again at the next start: ${reason}`);
     await this.#save(image, { ...image.record, status: 'failed', error: reason });
   }
 
   async #download(image: Image, arriving: IncomingFile): Promise<void> {
     const { idleTimeout, log } = this.options;
     const name = storedNameOf(image.record);
-    log.info(`image ${title(image)}: downloading ${name}`);
+    log.info(`image ${image.title}: downloading ${name}`);
     const url = checkDownloadUrl(image.record.source?.value ?? '');
     const open = async () => sourceOf(await openDownload(url, { signal: image.gone, idleTimeout }), arriving);
     await arriving.take(open, () => undefined);
@@ -90,7 +90,7 @@ export class Lifecycle {
     const { bytes, sha256 } = mount;
     await this.#save(image, { ...record, status: 'OK', bytes, ...(sha256 !== undefined && { sha256 }) });
     const before = error === undefined ? '' : `, before: ${error}`;
-    log.info(`image ${title(image)}: OK (${mount.view}, ${bytes} bytes${before})`);
+    log.info(`image ${image.title}: OK (${mount.view}, ${bytes} bytes${before})`);
   }
 
   #explain(error: unknown): string {
@@ -104,7 +104,7 @@ export class Lifecycle {
     if (image.leaving || image.gone.aborted) return;
     if (JSON.stringify(inventory.get(record.id)) === JSON.stringify(record)) return;
     await inventory.put(record).catch((error: unknown) => {
-      log.error(`image ${title(image)}: its record could not be saved: ${messageOf(error)}`);
+      log.error(`image ${image.title}: its record could not be saved: ${messageOf(error)}`);
     });
   }
 }

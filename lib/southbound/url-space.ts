@@ -1,7 +1,7 @@
 import { ServiceError } from '../errors.js';
 import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
-import type { Entry, FolderNode, Match, Node, Tree } from '../tree.js';
+import type { Entry, Match, Node, Tree } from '../tree.js';
 
 export interface UrlSpaceOptions {
   readonly images: Images;
@@ -58,23 +58,17 @@ export class UrlSpace {
 
   async #below(path: readonly string[], match: Match): Promise<Node | undefined> {
     const node = await this.options.root.lookup(path, match);
-    return node?.type === 'file' || path.length > 1 ? node : this.#upper(path[0], match, node);
+    if (node?.type === 'file' || path.length > 1) return node;
+    const own = this.#ownEntries(path[0], match);
+    if (path.length > 0 && own.length === 0) return node;
+    return { type: 'folder', modified: node?.modified, list: async () => merge(own, (await node?.list()) ?? []) };
   }
 
-  /** The root and the folders of image names, whose entries come from several layers. */
-  #upper(name: string | undefined, match: Match, below: FolderNode | undefined): FolderNode | undefined {
+  /** What stores and images add to the root, or to the folder of a name. */
+  #ownEntries(name: string | undefined, match: Match): Entry[] {
     const records = this.options.images.list({ status: 'OK' });
-    const wanted = records.filter((record) => name === undefined || sameName(record.name, name, match));
-    const own =
-      name === undefined
-        ? [...[...this.options.stores.keys()].map(folder), ...records.map((record) => folder(record.name))]
-        : wanted.map((record) => folder(record.version));
-    if (name !== undefined && own.length === 0) return below;
-    return {
-      type: 'folder',
-      modified: below?.modified,
-      list: async () => merge(own, (await below?.list()) ?? []),
-    };
+    if (name === undefined) return [...this.options.stores.keys(), ...records.map((record) => record.name)].map(folder);
+    return records.filter((record) => sameName(record.name, name, match)).map((record) => folder(record.version));
   }
 
   async #ready(image: Image, closed: AbortSignal): Promise<Tree | undefined> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ask, json } from '../fixtures/client.js';
 import { boastingClients, uploadClients, wgetWith } from '../fixtures/e2e-clients.js';
-import { isoWith } from '../fixtures/e2e-iso.js';
+import { smallIso } from '../fixtures/small-iso.js';
 import { curl, fileOf, needs, pythonWithRequests, sha256, tool } from '../fixtures/e2e-tools.js';
 import { startProcess } from '../fixtures/process.js';
 import { temporaryFolder } from '../fixtures/service.js';
@@ -19,7 +19,7 @@ const service = await startProcess(t, folder);
 const { north, south } = service;
 const noise = randomBytes(20_000_000);
 const noiseFile = await fileOf(folder, 'noise', noise);
-const iso = isoWith({ kernel: 'Linux', 'initrd.gz': randomBytes(3_000_000) });
+const iso = smallIso({ kernel: 'Linux', 'initrd.gz': randomBytes(3_000_000) });
 const isoFile = await fileOf(folder, 'an.iso', iso);
 
 const percentages = Array.from({ length: 10 }, (_, index) => `Uploaded ${(index + 1) * 10} %\n`).join('');

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ask, json } from '../fixtures/client.js';
 import { farEnd } from '../fixtures/download-server.js';
-import { isoWith } from '../fixtures/e2e-iso.js';
+import { smallIso } from '../fixtures/small-iso.js';
 import { everythingBelow, settledImage, sha256 } from '../fixtures/e2e-tools.js';
 import { beginUpload, writePart } from '../fixtures/e2e-upload.js';
 import { startProcess } from '../fixtures/process.js';
@@ -82,7 +82,7 @@ t.test('killed at any moment of an upload, the service has the old file or the n
 t.test('killed during the upload of an image, the service has neither image nor file', async (t) => {
   const folder = await temporaryFolder(t);
   const service = await startProcess(t, folder);
-  const iso = isoWith({ kernel: randomBytes(500_000) });
+  const iso = smallIso({ kernel: randomBytes(500_000) });
   const upload = beginUpload(service.north, '/images?name=u&version=1&isoclient=u.iso', iso.length);
   await writePart(upload, iso.subarray(0, 400_000));
   await waitFor('a temporary file', async () => (await partsIn(folder)).length === 1);
@@ -98,7 +98,7 @@ t.test('killed during the upload of an image, the service has neither image nor 
 
 t.test('killed during a download, it is begun again and becomes OK', async (t) => {
   const folder = await temporaryFolder(t);
-  const iso = isoWith({ kernel: 'Linux', big: randomBytes(1_000_000) });
+  const iso = smallIso({ kernel: 'Linux', big: randomBytes(1_000_000) });
   let asked = 0;
   const far = await farEnd(t, (_, response) => {
     response.writeHead(200, { 'Content-Length': iso.length });
@@ -119,7 +119,7 @@ t.test('killed during a download, it is begun again and becomes OK', async (t) =
 
 t.test('killed right after an answer, nothing that was answered is lost', async (t) => {
   const folder = await temporaryFolder(t);
-  const iso = isoWith({ kernel: 'Linux' });
+  const iso = smallIso({ kernel: 'Linux' });
   let service = await startProcess(t, folder);
   await put(service.north, '/iso?name=a.iso', iso);
   service = await killed(t, folder, service);
@@ -152,7 +152,7 @@ t.test('killed right after an answer, nothing that was answered is lost', async 
 t.test('an image keeps its validators over a kill, so that a node can go on where it was', async (t) => {
   const folder = await temporaryFolder(t);
   const service = await startProcess(t, folder);
-  await put(service.north, '/images?name=v&version=1&isoclient=v.iso', isoWith({ kernel: 'Linux' }));
+  await put(service.north, '/images?name=v&version=1&isoclient=v.iso', smallIso({ kernel: 'Linux' }));
   await settledImage(service.north, 'v');
   const tags = async (south: string) =>
     Promise.all(['/v/1/kernel', '/iso/v.iso'].map(async (path) => (await ask(south, path)).headers.etag));
@@ -164,7 +164,7 @@ t.test('an image keeps its validators over a kill, so that a node can go on wher
 t.test('a broken inventory is kept aside, said loudly, and never overwritten', async (t) => {
   const folder = await temporaryFolder(t);
   const service = await startProcess(t, folder);
-  await put(service.north, '/iso?name=a.iso', isoWith({ kernel: 'Linux' }));
+  await put(service.north, '/iso?name=a.iso', smallIso({ kernel: 'Linux' }));
   await put(service.north, '/images?name=a&version=1&isostore=a.iso', '');
   await service.end('SIGTERM');
   const whole = await readFile(join(folder, 'inventory.json'));
@@ -214,7 +214,7 @@ t.test('SIGTERM: an idle kept-alive connection does not hold up the end', async 
 t.test('SIGTERM during an upload that takes longer than stopTimeout: the end, and nothing half', async (t) => {
   const folder = await temporaryFolder(t);
   const service = await startProcess(t, folder, { stopTimeout: 300 });
-  const old = isoWith({ kernel: 'old' });
+  const old = smallIso({ kernel: 'old' });
   await put(service.north, '/iso?name=a.iso', old);
   const upload = beginUpload(service.north, '/iso?name=a.iso', 9_000_000);
   await writePart(upload, randomBytes(1_000_000));
@@ -248,7 +248,7 @@ t.test('SIGTERM during an upload that ends in time: it is answered and kept', as
 
 t.test('SIGTERM during a download from the web: the end, and it goes on at the next start', async (t) => {
   const folder = await temporaryFolder(t);
-  const iso = isoWith({ kernel: 'Linux' });
+  const iso = smallIso({ kernel: 'Linux' });
   let asked = 0;
   const far = await farEnd(t, (_, response) => {
     asked += 1;

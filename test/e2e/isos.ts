@@ -2,9 +2,8 @@ import { lstat, open, readdir, readFile, readlink, symlink, truncate } from 'nod
 import { basename, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ask, json } from '../fixtures/client.js';
-import { plant } from '../fixtures/e2e-iso.js';
 import { startProcess } from '../fixtures/process.js';
-import { needs, settledImage, sha256 } from '../fixtures/e2e-tools.js';
+import { needs, settledImage, sha256, plant } from '../fixtures/e2e-tools.js';
 import { extract, genisoimage, realIsos, reportSections, sparseXorrisofs, xorrisofs } from '../fixtures/iso-tools.js';
 import { Random } from '../fixtures/random.js';
 import { temporaryFolder } from '../fixtures/service.js';

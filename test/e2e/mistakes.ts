@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Answer, ask, json, talk } from '../fixtures/client.js';
 import { farEnd } from '../fixtures/download-server.js';
-import { isoWith } from '../fixtures/e2e-iso.js';
+import { smallIso } from '../fixtures/small-iso.js';
 import { everythingBelow, fileOf, settledImage, sha256 } from '../fixtures/e2e-tools.js';
 import { beginUpload, writePart } from '../fixtures/e2e-upload.js';
 import { startProcess } from '../fixtures/process.js';
 import type { TestProcess } from '../fixtures/process.js';
 import { temporaryFolder } from '../fixtures/service.js';
 
-const iso = isoWith({ kernel: 'Linux' });
-const other = isoWith({ kernel: 'other', more: randomBytes(100_000) });
+const iso = smallIso({ kernel: 'Linux' });
+const other = smallIso({ kernel: 'other', more: randomBytes(100_000) });
 
 type Send = (path: string, body?: Buffer | string, headers?: Record<string, string>) => Promise<Answer>;
 

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { isoWith, plant } from '../fixtures/e2e-iso.js';
+import { smallIso } from '../fixtures/small-iso.js';
 import { startProcess } from '../fixtures/process.js';
-import { curl, fileOf, needs, sha256, tool } from '../fixtures/e2e-tools.js';
+import { curl, fileOf, needs, sha256, tool, plant } from '../fixtures/e2e-tools.js';
 import { genisoimage, xorrisofs } from '../fixtures/iso-tools.js';
 import { temporaryFolder } from '../fixtures/service.js';
 
@@ -31,7 +31,7 @@ t.test('an ISO is uploaded, becomes an image, is read, and goes', withCurl, asyn
   const folder = await temporaryFolder(t);
   const { north, south } = await startProcess(t, folder);
   const kernel = randomBytes(700_000);
-  const iso = isoWith({ vmlinuz: kernel, '.treeinfo': '[general]\n', 'a b.txt': 'text' });
+  const iso = smallIso({ vmlinuz: kernel, '.treeinfo': '[general]\n', 'a b.txt': 'text' });
   const file = await fileOf(folder, 'centos.iso', iso);
 
   t.match(await curl(['-T', file, `${north}/iso?name=centos-7.iso`]), { status: 200, text: /Upload finished!\n$/ });
@@ -96,7 +96,7 @@ t.test('an image comes from each of the four sources', withCurl, async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(join(folder, 'other'));
   const { north, south } = await startProcess(t, folder);
-  const file = await fileOf(folder, 'local.iso', isoWith({ kernel: 'Linux' }));
+  const file = await fileOf(folder, 'local.iso', smallIso({ kernel: 'Linux' }));
   const wait = ['-X', 'PUT', '-H', 'Prefer: wait=10'];
 
   const local = await curl([...wait, `${north}/images?name=ubuntu&version=1&isolocal=${file}`]);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { Image, title } from '../../lib/images/image.js';
+import { Image } from '../../lib/images/image.js';
 import type { ImageRecord, Status } from '../../lib/images/record.js';
 import { FakeDriver, patient } from '../fixtures/images-setup.js';
 
@@ -136,6 +136,6 @@ t.test('a thousand machines may wait for one image without a warning', async (t)
 });
 
 t.test('the log calls an image by its name and version', (t) => {
-  t.equal(title(imageOf('OK')), 'ubuntu 14.04');
+  t.equal(imageOf('OK').title, 'ubuntu 14.04');
   t.end();
 });
