@@ -1,5 +1,4 @@
-import { copyFile, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { ask, json } from '../fixtures/client.js';
 import { run, startProcess } from '../fixtures/process.js';
@@ -12,7 +11,6 @@ const needed = await needs('curl', 'bash', '/usr/lib/ipxe/ipxe.iso', '/usr/lib/g
 
 t.test('every example of the README runs as it is written', needed, async (t) => {
   const folder = await temporaryFolder(t);
-  await copyFile(new URL('LICENSE', root), join(folder, 'LICENSE'));
   const { north, south } = await startProcess(t, folder);
   const readme = await readFile(new URL('README.md', root), 'utf8');
   const examples = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, text = '']) => text);
