@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import {
   type Endpoint,
   type Reader,
@@ -124,6 +125,16 @@ function readKeys(key: Key): Config {
   };
 }
 
+/** The stores and the inventory must not get into each other's way: what is in a store can be deleted by its name. */
+function checkPlaces({ isoDir, microkernelDir, inventoryFile }: Config): void {
+  if (isoDir === microkernelDir) refuse('microkernelDir', microkernelDir, 'another folder than isoDir');
+  for (const [key, store] of Object.entries({ isoDir, microkernelDir })) {
+    if (inventoryFile === store || dirname(inventoryFile) === store) {
+      refuse('inventoryFile', inventoryFile, `a file outside of ${key}`);
+    }
+  }
+}
+
 /**
  * Reads the configuration: the environment over the file over the defaults.
  *
@@ -154,6 +165,7 @@ export function readConfig(text: string | undefined, root: string, environment: 
   for (const router of allRouters) {
     httpEndpoints = problems.attempt(() => overridePort(httpEndpoints, router, environment), httpEndpoints);
   }
+  problems.attempt(() => checkPlaces(config), undefined);
   problems.attempt(() => checkEndpoints(httpEndpoints, 'httpEndpoints'), undefined);
   problems.raise();
   return { ...config, httpEndpoints };

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'BUSY' // somebody else is writing this right now
   | 'IN_USE' // something depends on it
   | 'LENGTH_REQUIRED'
+  | 'EXPECTATION_FAILED' // an Expect header that we cannot meet
   | 'TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'NOT_AN_ISO' // the bytes are no ISO 9660 volume
@@ -59,9 +60,21 @@ export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** Whether a write failed because the disk, or its user's part of it, is full. */
-export function isNoSpace(error: unknown): boolean {
-  return systemCode(error) === 'ENOSPC' || systemCode(error) === 'EDQUOT';
+/** Failures of the machine rather than of the program, in words that may be told. */
+const systemFailures: Readonly<Record<string, readonly [code: ErrorCode, message: string]>> = {
+  ENOSPC: ['NO_SPACE', 'There is no room left on the disk'],
+  EDQUOT: ['NO_SPACE', 'There is no room left on the disk'],
+  EMFILE: ['UNAVAILABLE', 'Too many files are open'],
+  ENFILE: ['UNAVAILABLE', 'Too many files are open'],
+  EROFS: ['INTERNAL', 'The disk is read-only'],
+  EACCES: ['INTERNAL', 'The service has no permission for its own files'],
+  EPERM: ['INTERNAL', 'The service has no permission for its own files'],
+};
+
+/** A failed system call as an error that may be shown, where it is one of those that an operator can mend. */
+export function systemFailure(error: unknown): ServiceError | undefined {
+  const [code, message] = systemFailures[systemCode(error) ?? ''] ?? [];
+  return code && message !== undefined ? new ServiceError(code, message, { cause: error }) : undefined;
 }
 
 /**
@@ -69,10 +82,11 @@ export function isNoSpace(error: unknown): boolean {
  * @param report is told what may not, for the log
  */
 export function publicError(error: unknown, report: (line: string) => void): ServiceError {
-  if (!(error instanceof ServiceError)) {
+  const known = error instanceof ServiceError ? error : systemFailure(error);
+  if (known === undefined) {
     report(`internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     return new ServiceError('INTERNAL', 'Something went wrong in the service; its log says what');
   }
-  if (error.code === 'INTERNAL') report(`${error.message}: ${messageOf(error.cause)}`);
-  return error;
+  if (known.code === 'INTERNAL') report(`${known.message}: ${messageOf(known.cause)}`);
+  return known;
 }

@@ -51,19 +51,23 @@ async function run(config: Config, version: string): Promise<void> {
     process.exit(1);
   });
   log.info(`image-service ${version} starts`);
-  const service = await startService(config, version, log);
-  let stopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      log.info(`${signal}: stopping`);
-      if (stopping) process.exit(0);
-      stopping = true;
-      void service.stop().then(() => {
-        log.info('stopped');
-        process.exit(0);
+  // Before the start, which can take long: as the first process of a container we would not even hear of a signal.
+  let isStopping = false;
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        log.info(`${signal}: stopping`);
+        if (isStopping) process.exit(0);
+        isStopping = true;
+        resolve();
       });
-    });
-  }
+    }
+  });
+  const service = await startService(config, version, log);
+  await stopped;
+  await service.stop();
+  log.info('stopped');
+  process.exit(0);
 }
 
 async function main(): Promise<void> {

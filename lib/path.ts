@@ -37,18 +37,18 @@ function decodeSegment(raw: string): string {
   } catch {
     return refuse('The path segment', raw, '% is followed by two hexadecimal digits, and the bytes are UTF-8');
   }
-  // An encoded separator would make one segment for the guard and two for the file system.
-  if (/[/\\\0]/.test(segment)) refuse('The path segment', raw, 'no slash, backslash or NUL inside, encoded or not');
+  // An encoded separator would make one segment for the guard and two for the file system. A backslash separates
+  // nothing on Linux, and systemd's units have it in their names.
+  if (/[/\0]/.test(segment)) refuse('The path segment', raw, 'no slash or NUL inside, encoded or not');
   if (segment === '.' || segment === '..') refuse('The path segment', raw, 'no way up, and no encoded dot');
-  if (Buffer.byteLength(segment) > maxNameBytes) refuse('The path segment', raw, `at most ${maxNameBytes} bytes`);
   return segment;
 }
 
 /**
  * The path of an HTTP request target in origin-form or absolute-form (RFC 9112 3.2), without query and fragment.
  * Decoded once, a segment at a time; empty segments and plain `.` collapse. `+` is a plus.
- * @throws ServiceError BAD_REQUEST: malformed or non-UTF-8 encoding; a segment that is `..`, an encoded `.`, over 255
- * bytes, or holds a slash, backslash or NUL; a target over 8192 characters
+ * @throws ServiceError BAD_REQUEST: malformed or non-UTF-8 encoding; a segment that is `..`, an encoded `.`, or holds a
+ * slash or NUL; a target over 8192 characters
  */
 export function parsePath(target: string): UrlPath {
   const raw = pathOf(target).split('/');

@@ -1,11 +1,14 @@
+import { realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Config } from './config.js';
 import { type Endpoint, type Router, allRouters } from './config-keys.js';
+import { ServiceError, ifThere, messageOf } from './errors.js';
 import { folderTree } from './folder.js';
 import type { Application } from './http/exchange.js';
 import { type HttpServer, listen } from './http/server.js';
 import { Images } from './images/images.js';
 import { Inventory } from './images/inventory.js';
+import { lock } from './images/lock.js';
 import { Store } from './images/store.js';
 import type { Log } from './log.js';
 import { directDriver } from './mount/direct.js';
@@ -23,6 +26,10 @@ export interface Service {
 /** The place of each store in the southbound URL space. */
 const isoPlace = 'iso';
 const microkernelPlace = 'common';
+
+/** Settings that say where the service keeps what it must have for itself. */
+const stateKeys = ['inventoryFile', 'isoDir', 'microkernelDir'] as const;
+type StateKey = (typeof stateKeys)[number];
 
 /** Milliseconds that the far end of a download may be silent. */
 const downloadIdleTimeout = 60_000;
@@ -67,15 +74,51 @@ async function listenAll(config: Config, application: Record<Router, Application
   }
 }
 
+/** Says which setting keeps the service from starting. */
+async function bySetting<T>(config: Config, key: StateKey, operation: (path: string) => Promise<T>): Promise<T> {
+  try {
+    return await operation(config[key]);
+  } catch (error) {
+    throw new ServiceError('BAD_REQUEST', `${key} ${JSON.stringify(config[key])}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Makes sure that no other service works on the same files. */
+async function lockState(config: Config): Promise<() => void> {
+  const locks: (() => void)[] = [];
+  const release = () => locks.forEach((unlock) => unlock());
+  try {
+    for (const key of stateKeys) {
+      locks.push(await bySetting(config, key, async (path) => lock((await ifThere(realpath(path))) ?? path)));
+    }
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return release;
+}
+
 /**
  * Starts the service: brings back every image of the inventory, then opens the ports.
  * @param version what the service says of itself
  * @throws ServiceError what keeps it from starting
  */
 export async function startService(config: Config, version: string, log: Log): Promise<Service> {
-  const inventory = await Inventory.open(config.inventoryFile, log);
-  const isoStore = await Store.open(config.isoDir, log);
-  const microkernelStore = await Store.open(config.microkernelDir, log);
+  const release = await lockState(config);
+  try {
+    return await startLocked(config, version, log, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
+  const inventory = await bySetting(config, 'inventoryFile', (path) => Inventory.open(path, log));
+  const isoStore = await bySetting(config, 'isoDir', (path) => Store.open(path, log));
+  const microkernelStore = await bySetting(config, 'microkernelDir', (path) => Store.open(path, log));
   const images = await Images.restore({
     inventory,
     store: isoStore,
@@ -99,8 +142,11 @@ export async function startService(config: Config, version: string, log: Log): P
   return {
     endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: servers[index]?.port ?? 0 })),
     stop: async () => {
-      await Promise.all(servers.map((server) => server.stop(config.stopTimeout)));
+      const stopped = servers.map((server) => server.stop(config.stopTimeout));
+      images.hurry();
+      await Promise.all(stopped);
       images.stop();
+      release();
     },
   };
 }

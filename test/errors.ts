@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ServiceError, ifThere, isNoSpace, messageOf, publicError, systemCode } from '../lib/errors.js';
+import { ServiceError, ifThere, messageOf, publicError, systemCode, systemFailure } from '../lib/errors.js';
 
 const failing = (code: string) => Object.assign(new Error(`${code}: /srv/secret`), { code });
 
@@ -36,6 +36,21 @@ t.test('the codes and messages of whatever was thrown', (t) => {
   t.equal(systemCode(Object.assign(new Error('odd'), { code: 5 })), undefined);
   t.equal(messageOf(new Error('words')), 'words');
   t.equal(messageOf('words'), 'words');
-  t.same([failing('ENOSPC'), failing('EDQUOT'), failing('EIO'), 'ENOSPC'].map(isNoSpace), [true, true, false, false]);
+  t.end();
+});
+
+t.test('a full disk, too many open files and missing permissions are told in words without a path', (t) => {
+  const cases: [code: string, shown: string | undefined][] = [
+    ['ENOSPC', 'NO_SPACE'],
+    ['EDQUOT', 'NO_SPACE'],
+    ['EMFILE', 'UNAVAILABLE'],
+    ['EROFS', 'INTERNAL'],
+    ['EACCES', 'INTERNAL'],
+    ['EIO', undefined],
+  ];
+  for (const [code, shown] of cases) {
+    t.equal(systemFailure(failing(code))?.code, shown, code);
+    t.notMatch(publicError(failing(code), () => undefined).message, /secret/);
+  }
   t.end();
 });

@@ -60,8 +60,6 @@ t.test('a path that could lead out of the tree, or that means two things, is a b
     '/a%2fb',
     '/a%2Fb',
     '/..%2f..%2fetc/passwd',
-    '/a%5cb',
-    '/a\\b',
     '/a%00',
     '/%00',
     '/%',
@@ -80,8 +78,6 @@ t.test('a path that could lead out of the tree, or that means two things, is a b
     'ftp://host/a',
     '?a',
     'http://host/../a',
-    `/${'a'.repeat(256)}`,
-    `/${'%C3%BC'.repeat(128)}`,
     `/${'a/'.repeat(4096)}`,
   ];
   for (const target of targets) t.throws(() => parsePath(target), badRequest, target.slice(0, 40));
@@ -90,16 +86,17 @@ t.test('a path that could lead out of the tree, or that means two things, is a b
 
 t.test('the longest path and the longest name are served', (t) => {
   t.equal(parsePath(`/${'a/'.repeat(4095)}a`).path.length, 4096);
-  t.same(parsePath(`/${'a'.repeat(255)}`).path, ['a'.repeat(255)]);
+  t.same(parsePath(`/${'a'.repeat(1000)}`).path, ['a'.repeat(1000)]);
+  t.same(parsePath('/dev-a%5Cx2db.device').path, ['dev-a\\x2db.device'], 'as systemd names its units');
   t.end();
 });
 
 t.test('a refusal quotes the segment, shortened, and says what is allowed', (t) => {
   t.throws(() => parsePath('/a/b%2fc'), {
-    message: 'The path segment "b%2fc" is not allowed: no slash, backslash or NUL inside, encoded or not',
+    message: 'The path segment "b%2fc" is not allowed: no slash or NUL inside, encoded or not',
   });
-  t.throws(() => parsePath(`/${'x'.repeat(300)}`), {
-    message: new RegExp(`"${'x'.repeat(60)}"… is not allowed: at most`),
+  t.throws(() => parsePath(`/${'x'.repeat(300)}%2f`), {
+    message: new RegExp(`"${'x'.repeat(60)}"… is not allowed: no slash`),
   });
   t.end();
 });
@@ -122,7 +119,7 @@ t.test('every path that we encode decodes to the same segments', (t) => {
 
 t.test('whatever comes in, a path has only safe segments or is a bad request', (t) => {
   const random = new Random(2);
-  const isSafe = (segment: string) => !['', '.', '..'].includes(segment) && !/[/\\\0]/.test(segment);
+  const isSafe = (segment: string) => !['', '.', '..'].includes(segment) && !/[/\0]/.test(segment);
   let accepted = 0;
   for (let run = 0; run < 5000; run++) {
     const target = `/${random.text('../%%2225eEfFcC0a\\?#', 14)}`;

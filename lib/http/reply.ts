@@ -16,6 +16,7 @@ const statuses: Record<ErrorCode, number> = {
   LENGTH_REQUIRED: 411,
   TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  EXPECTATION_FAILED: 417,
   NOT_AN_ISO: 422,
   TRUNCATED: 422,
   BROKEN_ISO: 422,
@@ -34,18 +35,27 @@ const retryAfter = 5;
 /** For HTML of ours: what a name in it smuggles in is not run, and nothing is fetched. */
 export const htmlPolicy = { 'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'" };
 
-/** Answers with a complete body of known length. HEAD gets the same headers and no body. */
+/**
+ * Answers with a complete body of known length. HEAD gets the same headers and no body.
+ *
+ * When the request's body is still on its way, the complete answer goes out at once, and the body is read on and
+ * discarded before the connection closes: only so does every client see the status.
+ */
 export function send(
   exchange: Exchange,
   status: number,
   type: string,
   body: string,
   headers: OutgoingHttpHeaders = {},
-) {
+): void {
   const bytes = Buffer.from(body);
   const { request, response } = exchange;
-  response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length, ...headers });
-  response.end(request.method === 'HEAD' ? undefined : bytes);
+  const isArriving = hasBody(request) && !request.readableEnded;
+  const close = isArriving ? { Connection: 'close' } : {};
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length, ...close, ...headers });
+  if (request.method !== 'HEAD') response.write(bytes);
+  if (isArriving) void discardBody(request).then(() => response.end());
+  else response.end();
 }
 
 /** Answers with a value as JSON. */
@@ -59,28 +69,15 @@ export function errorBody({ message, code }: ServiceError): string {
   return `${JSON.stringify({ message, code }, null, 2)}\n`;
 }
 
-/**
- * Answers with an error. When the answer has begun already, all that is left is to cut the connection, which the
- * client notices. When the request's body is still on its way, the complete answer goes out at once, and the body is
- * read on and discarded before the connection closes: only so does every client see the status.
- */
-export async function sendError(exchange: Exchange, error: unknown, log: Log): Promise<void> {
-  const { request, response } = exchange;
+/** Answers with an error. When the answer has begun already, the connection is cut, which the client notices. */
+export function sendError(exchange: Exchange, error: unknown, log: Log): void {
   const shown = publicError(error, log.error);
-  if (response.headersSent) {
-    response.destroy();
+  if (exchange.response.headersSent) {
+    exchange.response.destroy();
     return;
   }
-  const isArriving = hasBody(request) && !request.readableEnded;
-  const body = Buffer.from(errorBody(shown));
-  response.writeHead(statuses[shown.code], {
-    'Content-Type': 'application/json',
-    'Content-Length': body.length,
+  send(exchange, statuses[shown.code], 'application/json', errorBody(shown), {
     'Cache-Control': 'no-store',
     ...(shown.code === 'UNAVAILABLE' && { 'Retry-After': retryAfter }),
-    ...(isArriving && { Connection: 'close' }),
   });
-  if (request.method !== 'HEAD') response.write(body);
-  if (isArriving) await discardBody(request);
-  response.end();
 }

@@ -2,7 +2,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setMaxListeners } from 'node:events';
-import { ServiceError, messageOf, systemCode } from '../errors.js';
+import { type ErrorCode, ServiceError, messageOf, systemCode } from '../errors.js';
 import type { Log } from '../log.js';
 import { parsePath } from '../path.js';
 import type { Application, Exchange } from './exchange.js';
@@ -29,10 +29,15 @@ export interface HttpServer {
 
 /** iPXE keeps idle connections for 10 s and firmware for longer; Node's 5 s would close them under a request. */
 const keepAliveTimeout = 65_000;
+/** Milliseconds of silence after which TCP asks whether the far end is still there. */
+const keepAliveInitialDelay = 60_000;
 /** A client that has not sent its header by then never will. */
 const headersTimeout = 60_000;
 /** How often Node looks for requests that take too long: no later than a short `httpTimeout`. */
 const checkInterval = 30_000;
+
+/** Requests of one connection that may wait for their turn; apt sends 10. */
+const maxPipelined = 100;
 
 const reasons: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Header Too Large' };
 
@@ -57,6 +62,11 @@ class Listener {
     server.on('request', serve);
     // The same checks before the body is asked for: with `Expect: 100-continue` a refusal costs no byte of it.
     server.on('checkContinue', serve);
+    server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+      const message = `Expect ${request.headers.expect ?? ''} is not known here; allowed: 100-continue`;
+      const exchange = exchangeOf(request, response, new AbortController().signal);
+      sendError(exchange, new ServiceError('EXPECTATION_FAILED', message), options.log);
+    });
     server.on('clientError', (error, socket) => this.#refuse(systemCode(error), error.message, socket));
   }
 
@@ -77,13 +87,24 @@ class Listener {
     for (const socket of this.#unused) if (socket.bytesRead === 0) socket.destroy();
   }
 
+  /** Answers the requests of a connection one after the other: each one waits until the answer before it is out. */
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { log, applications } = this.options;
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return;
-    connection.answers.add(response);
-    response.once('finish', () => connection.answers.delete(response));
+    const { answers, closed } = connection;
     this.#unused.delete(request.socket);
+    this.#watch(request, response);
+    const before = [...answers].at(-1);
+    answers.add(response);
+    response.once('close', () => answers.delete(response));
+    // Node goes on reading requests that nobody has come to yet.
+    if (answers.size > maxPipelined) request.socket.destroy();
+    if (before !== undefined) await finished(before, closed.signal);
+    if (!closed.signal.aborted) await this.#answer(exchangeOf(request, response, closed.signal));
+  }
+
+  #watch(request: IncomingMessage, response: ServerResponse): void {
+    const { log } = this.options;
     const began = Date.now();
     // Emitted when the connection falls silent before the request is whole; Node would cut it without a word.
     request.once('timeout', () => this.#refuse('ERR_HTTP_REQUEST_TIMEOUT', 'silent', request.socket));
@@ -91,24 +112,23 @@ class Listener {
     request.on('error', (error) => log.debug(`request: ${error.message}`));
     response.on('error', (error) => log.debug(`answer: ${error.message}`));
     response.once('close', () => {
-      const what = `${request.method ?? ''} ${request.url ?? ''} ${response.statusCode}`;
+      // Not the query: the URL of a download can have a password in it.
+      const what = `${request.method ?? ''} ${request.url?.replace(/\?.*/, '?…') ?? ''} ${response.statusCode}`;
       log.debug(`${request.socket.remoteAddress ?? 'gone'} ${what} ${Date.now() - began} ms`);
     });
-    const exchange = exchangeOf(request, response, connection.closed.signal);
-    const refuse = (error: unknown) => sendError(exchange, error, log).catch(() => response.destroy());
-    const misframed = framingError(request);
-    if (misframed !== undefined) {
-      // After a broken frame the bytes that follow cannot be trusted to be a request.
-      response.setHeader('Connection', 'close');
-      await refuse(misframed);
-      return;
-    }
+  }
+
+  async #answer(exchange: Exchange): Promise<void> {
+    const { log, applications } = this.options;
+    const { request, response } = exchange;
     try {
+      // After a broken frame the bytes that follow cannot be trusted to be a request.
+      checkFraming(request, () => response.setHeader('Connection', 'close'));
       const located = { ...exchange, ...parsePath(request.url ?? '/') };
       for (const application of applications) if (await application(located)) return;
       throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
     } catch (error) {
-      await refuse(error);
+      sendError(exchange, error, log);
     }
   }
 
@@ -146,14 +166,29 @@ function exchangeOf(request: IncomingMessage, response: ServerResponse, closed: 
 }
 
 /** What Node accepts and RFC 9112 (3.2, 6.1) does not: doors for request smuggling through a proxy. */
-function framingError(request: IncomingMessage): ServiceError | undefined {
+function checkFraming(request: IncomingMessage, broken: () => void): void {
+  const refuse = (code: ErrorCode, message: string): never => {
+    broken();
+    throw new ServiceError(code, message);
+  };
   const hosts = request.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length > 1) return new ServiceError('BAD_REQUEST', 'The request has two Host headers');
+  if (hosts.length > 1) refuse('BAD_REQUEST', 'The request has two Host headers');
   const coding = request.headers['transfer-encoding'];
-  if (coding === undefined) return undefined;
-  if (request.httpVersion === '1.0') return new ServiceError('BAD_REQUEST', 'HTTP/1.0 has no Transfer-Encoding');
-  if (coding.trim().toLowerCase() === 'chunked') return undefined;
-  return new ServiceError('NOT_IMPLEMENTED', `Transfer-Encoding ${coding} is not known here; allowed: chunked`);
+  if (coding !== undefined && request.httpVersion === '1.0') {
+    refuse('BAD_REQUEST', 'HTTP/1.0 has no Transfer-Encoding');
+  }
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') {
+    refuse('NOT_IMPLEMENTED', `Transfer-Encoding ${coding} is not known here; allowed: chunked`);
+  }
+}
+
+/** Resolves when an answer is out, or its connection is gone: an answer that waits for its turn is not told. */
+function finished(response: ServerResponse, closed: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.closed || closed.aborted) resolve();
+    response.once('close', resolve);
+    closed.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 async function stop(listener: Listener, timeout: number): Promise<void> {
@@ -182,6 +217,9 @@ export async function listen(options: ServerOptions): Promise<HttpServer> {
     connectionsCheckingInterval: within(checkInterval),
     // Node's 300 s would cut every upload that takes longer.
     requestTimeout: httpTimeout,
+    // A client that loses its power says nothing: TCP finds out, and its upload gives the name free again.
+    keepAlive: true,
+    keepAliveInitialDelay,
   });
   server.timeout = httpTimeout;
   // A client may close its sending side behind its last request (RFC 9293 3.6): Node would not answer it any more.

@@ -52,7 +52,7 @@ async function keepPermissions(file: FileHandle, old: Stats): Promise<void> {
 
 async function writeWhole(path: string, text: string, old: Stats | undefined): Promise<void> {
   // The mode is narrowed at creation already: nobody may read the file before its permissions are set.
-  const file = await open(path, 'w', old ? old.mode & 0o777 : 0o666);
+  const file = await open(path, 'w', old ? old.mode & 0o777 : 0o600);
   try {
     await file.writeFile(text);
     if (old) await keepPermissions(file, old);

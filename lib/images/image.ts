@@ -13,6 +13,7 @@ export class Image {
   readonly #abort = new AbortController();
   #mount: Mount | undefined;
   #listed = false;
+  #isHurried = false;
   /** Mounts, of which the one that was begun later has the newer bytes. */
   readonly turns = new Turns();
   /** It is being deleted: its record must not be written any more. */
@@ -61,6 +62,12 @@ export class Image {
     this.#mount = mount;
   }
 
+  /** Ends all waiting for the image, whose outcome is for another day. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#changes.emit('change');
+  }
+
   /** Ends everything that goes on for the image. */
   end(): void {
     this.#listed = false;
@@ -82,7 +89,8 @@ export class Image {
     signal.addEventListener('abort', stop);
     try {
       if (signal.aborted) return;
-      while (this.pending && !this.gone.aborted) await once(this.#changes, 'change', { signal: enough.signal });
+      while (this.pending && !this.gone.aborted && !this.#isHurried)
+        await once(this.#changes, 'change', { signal: enough.signal });
     } catch {
       // Time is up, or nobody is interested any more; the caller looks at the record.
     } finally {

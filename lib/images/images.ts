@@ -7,7 +7,17 @@ import { Image } from './image.js';
 import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
-import { checkLocal, checkStored, isoNameOf, isToDownload, isoOf, storedNameOf } from './sources.js';
+import type { ExpectedFile } from './store.js';
+import {
+  checkLocal,
+  checkStored,
+  isMadeFrom,
+  isToDownload,
+  isoNameOf,
+  isoOf,
+  nameDownload,
+  storedNameOf,
+} from './sources.js';
 
 export interface ImagesOptions extends LifecycleOptions {
   /** Folders to which `isolocal` is restricted; undefined: it is not. */
@@ -60,7 +70,8 @@ export class Images {
 
   /** Records of the images, also of those that are still being uploaded, that need a file of the store. */
   usersOf(isoName: string): ImageRecord[] {
-    return [...this.#images.values()].map((image) => image.record).filter((record) => storedNameOf(record) === isoName);
+    const records = [...this.#images.values()].map((image) => image.record);
+    return records.filter((record) => isMadeFrom(record, isoName, this.options.store));
   }
 
   /**
@@ -68,12 +79,7 @@ export class Images {
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
    */
   #claim(name: string, version: string, source: ImageSource): Image {
-    checkName(name, 'name');
-    checkName(version, 'version');
-    if (this.options.reservedNames.has(name.toLowerCase())) {
-      const reserved = [...this.options.reservedNames].join(', ');
-      throw new ServiceError('BAD_REQUEST', `name ${quoted(name)} is in use by the service (${reserved})`);
-    }
+    this.#checkNames(name, version);
     const iso = isoOf(source);
     for (const { record } of this.#images.values()) {
       if (record.name === name && record.version === version) throw new ServiceError('EXISTS', 'Image already exists');
@@ -85,6 +91,14 @@ export class Images {
     const image = new Image(record);
     this.#images.set(record.id, image);
     return image;
+  }
+
+  #checkNames(name: string, version: string): void {
+    checkName(name, 'name');
+    checkName(version, 'version');
+    if (!this.options.reservedNames.has(name.toLowerCase())) return;
+    const reserved = [...this.options.reservedNames].join(', ');
+    throw new ServiceError('BAD_REQUEST', `name ${quoted(name)} is in use by the service (${reserved})`);
   }
 
   /** Gives a claimed name free again. */
@@ -113,7 +127,6 @@ export class Images {
 
   /**
    * Adds an image from an ISO that a client uploads.
-   * @param length bytes, when known
    * @param receive has the ISO arrive; its name is the image's until this resolves
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (another image is made from that ISO),
    * BUSY, NO_SPACE, and what `receive` throws
@@ -122,13 +135,13 @@ export class Images {
     name: string,
     version: string,
     iso: string,
-    length: number | undefined,
+    expected: Pick<ExpectedFile, 'length' | 'room'>,
     receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
     const image = this.#claim(name, version, { kind: 'isoclient', value: iso });
     let arriving: IncomingFile | undefined;
     try {
-      arriving = await this.options.store.receive(image.record.iso, length, checkIso);
+      arriving = await this.options.store.receive(image.record.iso, { ...expected, check: checkIso });
       await receive(arriving, async () => {
         await this.replaced(image.record.iso);
         await this.#begin(image);
@@ -170,9 +183,15 @@ export class Images {
   /** Shows the new bytes of an ISO that was replaced in the store; an image that they cannot make stays as it was. */
   async replaced(isoName: string): Promise<void> {
     for (const image of this.#listed()) {
-      if (image.record.iso !== isoName || image.record.status === 'downloading iso') continue;
-      await this.#lifecycle.renew(image);
+      const { iso, status } = image.record;
+      const isShown = iso === isoName || iso === this.options.store.pathOf(isoName);
+      if (isShown && status !== 'downloading iso') await this.#lifecycle.renew(image);
     }
+  }
+
+  /** Nobody waits for an image any longer: the service is about to stop. */
+  hurry(): void {
+    for (const image of this.#images.values()) image.hurry();
   }
 
   /** Ends downloads, which go on at the next start, and lets go of every ISO. */
@@ -194,22 +213,12 @@ export class Images {
     } else if (source.kind === 'isostore') {
       await checkStored(name, store);
     } else {
-      return store.receive(this.#nameDownload(image, name), undefined, checkIso);
+      const { id } = image.record;
+      const iso = nameDownload(image.record, (wanted) => this.usersOf(wanted).every((user) => user.id === id));
+      image.record = { ...image.record, iso };
+      return store.receive(iso, { check: checkIso });
     }
     return undefined;
-  }
-
-  /**
-   * The store's name for a download: the URL's, unless another image is made from a file of that name. Many a mirror
-   * calls every ISO `boot.iso`, and one image must not become another one's bytes.
-   */
-  #nameDownload(image: Image, wanted: string): string {
-    const { id, name, version } = image.record;
-    const isFree = (iso: string) => this.usersOf(iso).every((user) => user.id === id);
-    const iso = isFree(wanted) ? wanted : checkFileName(`${name}-${version}-${wanted}`, 'the file name of isoweb');
-    image.record = { ...image.record, iso };
-    if (!isFree(iso)) throw new ServiceError('IN_USE', `Other images are made from ${wanted} and ${iso}`);
-    return iso;
   }
 
   async #restore(record: ImageRecord): Promise<void> {
@@ -219,17 +228,18 @@ export class Images {
     this.#images.set(record.id, image);
     image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });
     try {
-      checkName(record.name, 'name');
-      checkName(record.version, 'version');
+      this.#checkNames(record.name, record.version);
       if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');
       const isoName = checkFileName(storedNameOf(record), 'iso');
       const isStored = (await store.find(isoName)) !== undefined;
       if (isToDownload(record, isStored)) {
         image.update({ ...record, status: 'downloading iso' });
-        void this.#lifecycle.bringUp(image, await store.receive(isoName, undefined, checkIso));
+        void this.#lifecycle.bringUp(image, await store.receive(isoName, { check: checkIso }));
         return;
       }
       if (isStored) await store.adopt(isoName);
+      // What the service may take, and where a link leads, can have changed since.
+      if (record.source?.kind === 'isolocal') await checkLocal(record.iso, this.options.localFolders);
       await this.#lifecycle.prepare(image);
     } catch (error) {
       await this.#lifecycle.fail(image, error);

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { ServiceError, isNoSpace } from '../errors.js';
+import { ServiceError, systemFailure } from '../errors.js';
 import { pump } from './pump.js';
 
 /** Where the bytes of a file come from; `complete` resolves when none is missing. */
@@ -11,16 +11,11 @@ export interface Source {
   complete(): Promise<void>;
 }
 
-function asError(error: unknown): Error {
-  if (isNoSpace(error)) {
-    return new ServiceError('NO_SPACE', 'There is no room left for the file', { cause: error });
-  }
-  return error instanceof Error ? error : new Error(String(error));
-}
-
 /** A file on its way into a store: written out of sight, and given its name only when it is whole and on the disk. */
 export class IncomingFile {
   readonly #temporary: string;
+  /** Bytes that the disk needs room for, as far as anybody knows. */
+  promised: number;
   #bytes = 0;
   #sha256 = '';
   #released = false;
@@ -39,6 +34,7 @@ export class IncomingFile {
     private readonly move: (incoming: IncomingFile) => Promise<void>,
     private readonly release: () => void,
   ) {
+    this.promised = length ?? 0;
     this.#temporary = join(folder, `${randomUUID()}.part`);
   }
 
@@ -69,7 +65,7 @@ export class IncomingFile {
       await this.check(this.#temporary);
       await this.move(this);
     } catch (error) {
-      throw asError(error);
+      throw systemFailure(error) ?? error;
     } finally {
       await this.discard();
     }

@@ -1,6 +1,6 @@
 import { copyFile, open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ServiceError, ifThere, isNoSpace, messageOf, systemCode } from '../errors.js';
+import { ServiceError, ifThere, systemFailure, messageOf, systemCode } from '../errors.js';
 import type { Log } from '../log.js';
 import { parse, serialize, type Content, type ImageRecord, type Members } from './record.js';
 import { Turns } from './turns.js';
@@ -72,12 +72,9 @@ async function load(file: string, log: Log): Promise<Content> {
 }
 
 function failure(doing: string, error: unknown): ServiceError {
-  if (isNoSpace(error)) {
-    return new ServiceError('NO_SPACE', `There is no space to ${doing} the inventory`, { cause: error });
-  }
-  return new ServiceError('INTERNAL', `Cannot ${doing} the inventory (${systemCode(error) ?? messageOf(error)})`, {
-    cause: error,
-  });
+  const code = systemFailure(error)?.code ?? 'INTERNAL';
+  const reason = systemCode(error) ?? messageOf(error);
+  return new ServiceError(code, `Cannot ${doing} the inventory (${reason})`, { cause: error });
 }
 
 /** Where the file really is: a link in its place stays, and what it points at is replaced. */

@@ -63,12 +63,21 @@ export class Lifecycle {
   }
 
   async #download(image: Image, arriving: IncomingFile): Promise<void> {
-    const { idleTimeout, log } = this.options;
+    const { idleTimeout, log, store } = this.options;
     const name = storedNameOf(image.record);
     log.info(`image ${image.title}: downloading ${name}`);
     const url = checkDownloadUrl(image.record.source?.value ?? '');
-    const open = async () => sourceOf(await openDownload(url, { signal: image.gone, idleTimeout }), arriving);
-    await arriving.take(open, () => undefined);
+    const download = await openDownload(url, { signal: image.gone, idleTimeout });
+    try {
+      await store.reserve(arriving, download.length ?? 0);
+      const source = sourceOf(download, arriving);
+      await arriving.take(
+        () => source,
+        () => undefined,
+      );
+    } finally {
+      download.body.destroy();
+    }
     await this.stored(name);
     const { bytes, sha256 } = arriving;
     await this.#save(image, { ...image.record, status: 'preparing', bytes, sha256 });

@@ -38,6 +38,24 @@ export function storedNameOf(record: ImageRecord): string {
   return isAbsolute(record.iso) ? basename(record.iso) : record.iso;
 }
 
+/** Whether an image is made from the store's file of this name, or from the file that the store's link leads to. */
+export function isMadeFrom(record: ImageRecord, isoName: string, store: Store): boolean {
+  if (!isAbsolute(record.iso)) return record.iso === isoName;
+  return record.iso === store.pathOf(isoName) || (basename(record.iso) === isoName && store.isLink(isoName));
+}
+
+/**
+ * The store's name for a download: the URL's, unless another image is made from a file of that name. Many a mirror
+ * calls every ISO `boot.iso`, and one image must not become another one's bytes.
+ * @throws ServiceError IN_USE
+ */
+export function nameDownload({ name, version, iso }: ImageRecord, isFree: (isoName: string) => boolean): string {
+  if (isFree(iso)) return iso;
+  const own = checkFileName(`${name}-${version}-${iso}`, 'the file name of isoweb');
+  if (!isFree(own)) throw new ServiceError('IN_USE', `Other images are made from ${iso} and ${own}`);
+  return own;
+}
+
 /** Where an image's ISO is on the disk. */
 export function isoPathOf(record: ImageRecord, store: Store): string {
   return isAbsolute(record.iso) ? record.iso : store.pathOf(checkFileName(record.iso, 'iso'));

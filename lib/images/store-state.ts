@@ -58,6 +58,10 @@ export class StoreState {
     return known?.size === String(stamp.size) && known.mtimeNs === String(stamp.mtimeNs) ? known.sha256 : undefined;
   }
 
+  isLink(name: string): boolean {
+    return this.#links.has(name);
+  }
+
   /** Whether a link that the service knows leads to the file. */
   leadsTo(path: string): boolean {
     return [...this.#links.values()].includes(path);

@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir, realpath, rename, rm, stat, statfs, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ServiceError, ifThere, systemCode } from '../errors.js';
+import { ServiceError, ifThere, messageOf, systemCode } from '../errors.js';
 import { privateFolder } from '../folder.js';
 import type { Log } from '../log.js';
 import { makeFolder, syncFolder } from './durable.js';
@@ -16,12 +16,23 @@ export interface StoredFile {
   readonly sha256: string | undefined;
 }
 
+/** What is known of a file before it arrives. */
+export interface ExpectedFile {
+  /** Bytes, exactly. */
+  readonly length?: number | undefined;
+  /** Bytes that it takes at most; its length, unless that is not known. */
+  readonly room?: number;
+  /** Looks at the complete file before it gets its name, and throws to refuse it. */
+  readonly check?: (path: string) => Promise<void>;
+}
+
 /** A store takes any file, unless it is told otherwise. */
 const accept: (path: string) => Promise<void> = () => Promise.resolve();
 
 /** A flat folder of files, such as the store of ISOs. Names are checked by whoever takes them from a client. */
 export class Store {
   readonly #receiving = new Map<string, IncomingFile>();
+  readonly #removing = new Set<string>();
 
   private constructor(
     readonly folder: string,
@@ -35,7 +46,8 @@ export class Store {
     const folder = await realpath(path);
     const inPrivate = (name: string) => join(folder, privateFolder, name);
     for (const name of await readdir(inPrivate(''))) {
-      if (name.endsWith('.part')) await rm(inPrivate(name), { force: true });
+      const left = name.endsWith('.part') ? rm(inPrivate(name), { force: true }) : undefined;
+      await left?.catch((error: unknown) => log.warning(`A leftover cannot be removed: ${messageOf(error)}`));
     }
     return new Store(folder, await StoreState.open(inPrivate('store.json'), folder, log));
   }
@@ -51,13 +63,18 @@ export class Store {
 
   /** The complete files, by name. */
   async list(): Promise<StoredFile[]> {
-    const names = (await readdir(this.folder)).filter((name) => !name.startsWith('.'));
+    // The folder can be gone for a while: a disk that is not mounted, or a careless hand.
+    const names = ((await ifThere(readdir(this.folder))) ?? []).filter((name) => !name.startsWith('.'));
     const files = await Promise.all(names.map((name) => this.find(name)));
     return files.filter((file) => file !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** The complete file of this name; undefined when there is none, or something that is no file. */
   async find(name: string): Promise<StoredFile | undefined> {
+    return this.#removing.has(name) ? undefined : this.#read(name);
+  }
+
+  async #read(name: string): Promise<StoredFile | undefined> {
     const stats = await ifThere(stat(this.pathOf(name), { bigint: true })).catch((error: unknown) => {
       // A link may lead into a folder that is closed to the service; that must not spoil the list of the others.
       if (systemCode(error) !== 'EACCES') throw error;
@@ -73,6 +90,11 @@ export class Store {
     return this.state.digestOf(name, stamp);
   }
 
+  /** Whether a name is a link to a file elsewhere on the server. */
+  isLink(name: string): boolean {
+    return this.state.isLink(name);
+  }
+
   /** Whether a link of this store, made by this service, leads to the file. */
   leadsTo(path: string): boolean {
     return this.state.leadsTo(path);
@@ -80,12 +102,11 @@ export class Store {
 
   /**
    * Claims a name for a file that is about to arrive. Nobody else can until that has ended.
-   * @param length bytes, when known
-   * @param check looks at the complete file before it gets its name, and throws to refuse it
    * @throws ServiceError BUSY (it is arriving already), EXISTS (a folder has the name), NO_SPACE
    */
-  async receive(name: string, length: number | undefined, check = accept): Promise<IncomingFile> {
-    if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded already`);
+  async receive(name: string, expected: ExpectedFile = {}): Promise<IncomingFile> {
+    const { length, room = length ?? 0, check = accept } = expected;
+    this.#refuseBusy(name);
     const move = (finished: IncomingFile) => this.#keep(name, finished);
     const incoming = new IncomingFile(this.#private, length, check, move, () => this.#receiving.delete(name));
     this.#receiving.set(name, incoming);
@@ -93,7 +114,7 @@ export class Store {
       await mkdir(this.#private, { recursive: true });
       const present = await ifThere(lstat(this.pathOf(name)));
       if (present?.isDirectory()) throw new ServiceError('EXISTS', `${name} is a folder; choose another name`);
-      await this.#checkSpace(incoming);
+      await this.reserve(incoming, room);
     } catch (error) {
       await incoming.discard();
       throw error;
@@ -105,7 +126,8 @@ export class Store {
   async link(name: string, target: string): Promise<void> {
     const path = this.pathOf(name);
     const taken = () => new ServiceError('EXISTS', `The store already has another ${name}; it is not replaced`);
-    if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded`);
+    this.#refuseBusy(name);
+    await mkdir(this.folder, { recursive: true });
     if ((await ifThere(realpath(path))) !== target) {
       await symlink(target, path).catch((error: unknown) => {
         throw systemCode(error) === 'EEXIST' ? taken() : error;
@@ -129,18 +151,42 @@ export class Store {
    * @throws ServiceError NOT_FOUND, BUSY (a new file of that name is arriving)
    */
   async remove(name: string): Promise<StoredFile> {
-    if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded`);
-    const stats = await ifThere(lstat(this.pathOf(name)));
-    const isLink = stats?.isSymbolicLink() ?? false;
-    if (stats === undefined || (!isLink && !stats.isFile())) {
-      throw new ServiceError('NOT_FOUND', `There is no file ${name} in the store`);
+    this.#refuseBusy(name);
+    // At once, so that no image can be made from it any more.
+    this.#removing.add(name);
+    try {
+      const stats = await ifThere(lstat(this.pathOf(name)));
+      if (!stats?.isSymbolicLink() && !stats?.isFile()) {
+        throw new ServiceError('NOT_FOUND', `There is no file ${name} in the store`);
+      }
+      // A link whose target has gone is removed too: nothing else could.
+      const file = (await this.#read(name)) ?? { name, bytes: 0, modified: stats.mtime, sha256: undefined };
+      await ifThere(rm(this.pathOf(name)));
+      await syncFolder(this.folder);
+      await this.state.forget(name);
+      return file;
+    } finally {
+      this.#removing.delete(name);
     }
-    // A link whose target has gone is removed too: nothing else could.
-    const file = (await this.find(name)) ?? { name, bytes: 0, modified: stats.mtime, sha256: undefined };
-    await rm(this.pathOf(name));
-    await syncFolder(this.folder);
-    await this.state.forget(name);
-    return file;
+  }
+
+  /**
+   * Sees to it that there is room for a file that is arriving, beside what the others were promised.
+   * @param bytes that it takes at most
+   * @throws ServiceError NO_SPACE
+   */
+  async reserve(arriving: IncomingFile, bytes: number): Promise<void> {
+    arriving.promised = bytes;
+    const { bavail, bsize } = await statfs(this.folder);
+    let promised = 0;
+    for (const other of this.#receiving.values()) promised += Math.max(0, other.promised - other.bytes);
+    if (promised <= bavail * bsize) return;
+    throw new ServiceError('NO_SPACE', `There is no room for ${bytes} bytes; ${bavail * bsize} bytes are free`);
+  }
+
+  #refuseBusy(name: string): void {
+    if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded`);
+    if (this.#removing.has(name)) throw new ServiceError('BUSY', `${name} is being deleted`);
   }
 
   async #keep(name: string, finished: IncomingFile): Promise<void> {
@@ -148,14 +194,5 @@ export class Store {
     await rename(finished.path, this.pathOf(name));
     await syncFolder(this.folder);
     await this.state.keepDigest(name, finished.sha256, stats);
-  }
-
-  async #checkSpace(arriving: IncomingFile): Promise<void> {
-    const { bavail, bsize } = await statfs(this.folder);
-    let promised = 0;
-    for (const { length, bytes } of this.#receiving.values()) promised += Math.max(0, (length ?? 0) - bytes);
-    if (promised <= bavail * bsize) return;
-    const message = `There is no room for ${arriving.length ?? 0} bytes; ${bavail * bsize} bytes are free`;
-    throw new ServiceError('NO_SPACE', message);
   }
 }

@@ -6,7 +6,7 @@ import type { Images } from '../images/images.js';
 import type { Store, StoredFile } from '../images/store.js';
 import type { Log } from '../log.js';
 import { checkFileName } from '../path.js';
-import { allParameters, checkParameters, required } from './parameters.js';
+import { allParameters, queryParameters, required } from './parameters.js';
 import { announcedUpload, receiveUpload } from './upload.js';
 
 export interface FileResource {
@@ -27,7 +27,7 @@ export function fileHandlers({ store, log, images }: FileResource): Record<'list
   const record = (file: StoredFile) => fileRecord(file, images !== undefined);
 
   const list: Handler = async (exchange) => {
-    checkParameters(exchange.query, []);
+    queryParameters(exchange, []);
     sendJson(exchange, 200, (await store.list()).map(record));
   };
 
@@ -35,7 +35,7 @@ export function fileHandlers({ store, log, images }: FileResource): Record<'list
     const announced = await announcedUpload(exchange, ['name']);
     const name = checkFileName(required(announced.parameters, 'name'), 'name');
     const before = await store.find(name);
-    const arriving = await store.receive(name, announced.length);
+    const arriving = await store.receive(name, announced);
     await receiveUpload(exchange, announced, arriving, log, async () => {
       log.info(`${name}: uploaded, ${arriving.bytes} bytes`);
       await images?.replaced(name);

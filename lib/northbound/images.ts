@@ -8,7 +8,7 @@ import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
 import { type ImageRecord, type ImageSource, sourceKinds } from '../images/record.js';
 import type { Log } from '../log.js';
-import { type Parameters, allParameters, checkParameters, preferredWait, required } from './parameters.js';
+import { type Parameters, allParameters, preferredWait, queryParameters, required } from './parameters.js';
 import { announcedUpload, receiveUpload } from './upload.js';
 
 const filterNames = ['id', 'name', 'version', 'iso', 'status'] as const;
@@ -47,10 +47,12 @@ async function upload(exchange: Exchange, { images, log }: ImageResource): Promi
   if (source.kind !== 'isoclient') {
     throw new ServiceError('BAD_REQUEST', `A form with a file cannot have ${source.kind} beside it`);
   }
-  await images.upload(name, version, source.value, announced.length, (arriving, begin) =>
+  await images.upload(name, version, source.value, announced, (arriving, begin) =>
     receiveUpload(exchange, announced, arriving, log, async () => {
       const record = await settledRecord(exchange, await begin());
-      return { status: 201, value: shown(record) };
+      // Whoever wanted to wait for the outcome is told by the status, too.
+      const isOpen = preferredWait(exchange) !== undefined && record.status !== 'OK';
+      return { status: isOpen ? 202 : 201, value: shown(record) };
     }),
   );
 }
@@ -78,11 +80,11 @@ export function imageHandlers(resource: ImageResource): Record<'list' | 'get' | 
   const { images } = resource;
 
   const list: Handler = (exchange) => {
-    sendJson(exchange, 200, images.list(checkParameters(exchange.query, filterNames)).map(shown));
+    sendJson(exchange, 200, images.list(queryParameters(exchange, filterNames)).map(shown));
   };
 
   const get: Handler = (exchange, { id = '' }) => {
-    checkParameters(exchange.query, []);
+    queryParameters(exchange, []);
     const image = images.get({ id });
     if (image === undefined) throw new ServiceError('NOT_FOUND', 'There is no image with this id');
     sendJson(exchange, 200, shown(image.record));
@@ -95,7 +97,7 @@ export function imageHandlers(resource: ImageResource): Record<'list' | 'get' | 
       await upload(exchange, resource);
       return;
     }
-    const parameters = isFile ? checkParameters(exchange.query, putNames) : await allParameters(exchange, putNames);
+    const parameters = isFile ? queryParameters(exchange, putNames) : await allParameters(exchange, putNames);
     if (sourceOf(parameters).kind !== 'isoclient') await add(exchange, parameters, images);
     else if (isFile) await upload(exchange, resource);
     else throw new ServiceError('BAD_REQUEST', 'isoclient belongs in the query, and the file in the body');

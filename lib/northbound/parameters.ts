@@ -29,16 +29,47 @@ export function checkParameters<Name extends string>(
 }
 
 /**
- * The parameters of a request's query and of its body; the query wins where both have one.
- * @throws ServiceError the errors of `checkParameters` and `readParameters`
+ * The parameters of a request's query.
+ * @throws ServiceError the errors of `checkParameters`; BAD_REQUEST also for an encoding that is no UTF-8
+ */
+export function queryParameters<Name extends string>(exchange: Exchange, allowed: readonly Name[]): Parameters<Name> {
+  try {
+    // URLSearchParams makes the same character of everything that it cannot decode: two names would become one.
+    decodeURIComponent(exchange.search);
+  } catch {
+    throw new ServiceError('BAD_REQUEST', `The query ${quoted(exchange.search)} is not percent-encoded UTF-8`);
+  }
+  return checkParameters(exchange.query, allowed);
+}
+
+/**
+ * Parameters of a query and of a body.
+ * @throws ServiceError BAD_REQUEST when one has two values
+ */
+export function mergeParameters<Name extends string>(
+  inQuery: Parameters<Name>,
+  inBody: Parameters<Name>,
+): Parameters<Name> {
+  for (const [name, value] of Object.entries(inBody)) {
+    const other = Object.entries(inQuery).find(([key]) => key === name)?.[1];
+    if (other !== undefined && other !== value) {
+      throw new ServiceError('BAD_REQUEST', `${name} is given twice, with different values in query and body`);
+    }
+  }
+  return { ...inBody, ...inQuery };
+}
+
+/**
+ * The parameters of a request's query and of its body.
+ * @throws ServiceError the errors of `queryParameters`, `checkParameters`, `mergeParameters` and `readParameters`
  */
 export async function allParameters<Name extends string>(
   exchange: Exchange,
   allowed: readonly Name[],
 ): Promise<Parameters<Name>> {
   // The query first: what is wrong there is said before a byte of the body is read.
-  const inQuery = checkParameters(exchange.query, allowed);
-  return { ...checkParameters(await readParameters(exchange), allowed), ...inQuery };
+  const inQuery = queryParameters(exchange, allowed);
+  return mergeParameters(inQuery, checkParameters(await readParameters(exchange), allowed));
 }
 
 /** @throws ServiceError BAD_REQUEST when the parameter is missing */

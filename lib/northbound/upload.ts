@@ -7,14 +7,16 @@ import { UploadProgress } from '../http/progress.js';
 import { sendJson } from '../http/reply.js';
 import type { IncomingFile } from '../images/incoming-file.js';
 import type { Log } from '../log.js';
-import { type Parameters, checkParameters } from './parameters.js';
+import { type Parameters, checkParameters, mergeParameters, queryParameters } from './parameters.js';
 
 /** An upload whose header is checked and whose body has not been asked for. */
 export interface AnnouncedUpload<Name extends string> {
-  /** From the query, and from the fields of a form; the query wins. */
+  /** From the query, and from the fields of a form. */
   readonly parameters: Parameters<Name>;
   /** Bytes; undefined when the client does not say. */
   readonly length: number | undefined;
+  /** Bytes that the file takes at most, as far as the client says. */
+  readonly room: number;
   readonly form: Form | undefined;
 }
 
@@ -23,15 +25,18 @@ export async function announcedUpload<Name extends string>(
   exchange: Exchange,
   allowed: readonly Name[],
 ): Promise<AnnouncedUpload<Name>> {
-  const inQuery = checkParameters(exchange.query, allowed);
-  if (!isForm(exchange)) return { parameters: inQuery, length: checkUpload(exchange.request), form: undefined };
+  const inQuery = queryParameters(exchange, allowed);
+  const length = checkUpload(exchange.request);
+  const room = length ?? 0;
+  if (!isForm(exchange)) return { parameters: inQuery, length, room, form: undefined };
   const form = await openForm(exchange);
-  return { parameters: { ...checkParameters(form.fields, allowed), ...inQuery }, length: undefined, form };
+  const parameters = mergeParameters(inQuery, checkParameters(form.fields, allowed));
+  return { parameters, length: undefined, room, form };
 }
 
 /** What a finished upload answers to a client that wants JSON. */
 export interface UploadResult {
-  readonly status: 200 | 201;
+  readonly status: 200 | 201 | 202;
   readonly value: unknown;
 }
 

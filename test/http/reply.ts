@@ -69,7 +69,7 @@ t.test('each kind of error has its status', async (t) => {
     t,
     everywhere((exchange, log) => {
       const code = codes.get(exchange.path[0] ?? '') ?? 'INTERNAL';
-      return sendError(exchange, new ServiceError(code, `because ${code}`), log);
+      sendError(exchange, new ServiceError(code, `because ${code}`), log);
     }),
   );
   for (const [code, status] of statuses) {
@@ -143,7 +143,7 @@ t.test('so does a refusal after the body has been read', async (t) => {
     t,
     everywhere(async (exchange, log) => {
       await readAll(exchange.request);
-      await sendError(exchange, taken(), log);
+      sendError(exchange, taken(), log);
     }),
   );
   const connection = await Connection.open(url);
@@ -160,7 +160,7 @@ t.test('an error after the answer has begun cuts the connection', async (t) => {
     t,
     everywhere(async (exchange, log) => {
       await new Promise<void>((resolve) => exchange.response.write('part', () => resolve()));
-      await sendError(exchange, taken(), log);
+      sendError(exchange, taken(), log);
     }),
   );
   const answer = await ask(url, '/');

@@ -238,14 +238,16 @@ t.test('a URL with scheme and host is the same as its path', async (t) => {
   }
 });
 
-t.test('pipelined requests are answered in their order, however long the first one takes', async (t) => {
-  const second = deferred();
+t.test('pipelined requests are answered one after the other: none costs anything before its turn', async (t) => {
+  let working = 0;
   const { url } = await startHttp(
     t,
     everywhere(async (exchange) => {
-      if (exchange.path[0] === 'slow') await second.promise;
-      else second.resolve();
+      working += 1;
+      t.equal(working, 1, `${exchange.path.join()} is alone`);
+      if (exchange.path[0] === 'slow') await new Promise((resolve) => setTimeout(resolve, 50));
       text(exchange, exchange.path.join());
+      working -= 1;
     }),
   );
   const request = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
@@ -254,6 +256,16 @@ t.test('pipelined requests are answered in their order, however long the first o
     answersOf(received).map(({ body }) => body),
     ['slow', 'fast', 'last'],
   );
+});
+
+t.test('a client that pipelines without end is cut off', async (t) => {
+  const { url } = await startHttp(
+    t,
+    everywhere(({ response }) => new Promise((resolve) => response.once('close', resolve))),
+  );
+  const connection = await Connection.open(url);
+  connection.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(3000));
+  t.equal(await connection.closed, '');
 });
 
 t.test('a client that has closed its sending side still gets its answer', async (t) => {
@@ -318,9 +330,10 @@ t.test('applications are asked in turn until one answers', async (t) => {
   t.same(asked, ['first', 'second']);
 });
 
-t.test('an Expect that nobody knows gets 417', async (t) => {
+t.test('an Expect that nobody knows gets 417 in words', async (t) => {
   const { url } = await startHttp(t, echo);
-  t.equal((await ask(url, '/', { headers: { Expect: 'miracles' } })).status, 417);
+  const answer = await ask(url, '/', { headers: { Expect: 'miracles' } });
+  t.match({ status: answer.status, ...(json(answer) as object) }, { status: 417, message: /miracles.*100-continue/ });
 });
 
 t.test('OPTIONS and methods that a resource lacks are answered by the table of routes', async (t) => {

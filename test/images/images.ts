@@ -46,7 +46,7 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 }
 
 async function upload(store: Store, name: string, bytes: Buffer): Promise<void> {
-  const incoming = await store.receive(name, undefined);
+  const incoming = await store.receive(name);
   const stream = Readable.from([bytes]);
   await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
@@ -343,7 +343,7 @@ t.test(
 
 t.test('a download to a name that is being uploaded is refused at once', async (t) => {
   const { images, store } = await startImages(t, t.testdir({}));
-  const upload = await store.receive('x.iso', undefined);
+  const upload = await store.receive('x.iso');
   await t.rejects(images.add('ubuntu', '1', { kind: 'isoweb', value: 'http://127.0.0.1:1/x.iso' }), { code: 'BUSY' });
   t.same(images.list({}), []);
   await upload.discard();
@@ -354,7 +354,7 @@ t.test('an upload with an image never replaces an ISO that another image is made
   await settled(service, '1', stored('one.iso'));
   const never = () => Promise.reject(new Error('It must not arrive'));
   const refused = { code: 'IN_USE', message: /ubuntu 1 .*one\.iso/ };
-  await t.rejects(service.images.upload('ubuntu', '2', 'one.iso', undefined, never), refused);
+  await t.rejects(service.images.upload('ubuntu', '2', 'one.iso', {}, never), refused);
 });
 
 t.test('a download that a stop has interrupted begins again at the next start', async (t) => {
@@ -631,7 +631,7 @@ t.test('an upload claims its image first, which nobody sees until the ISO is the
     t.equal(images.get({ name: 'ubuntu', version: '1' }), undefined);
     t.equal(images.at('ubuntu', '1', 'exact'), undefined);
     t.match(images.usersOf('x.iso'), [{ name: 'ubuntu' }], 'but its ISO is in use');
-    await t.rejects(images.upload('ubuntu', '1', 'y.iso', undefined, receive), { code: 'EXISTS' });
+    await t.rejects(images.upload('ubuntu', '1', 'y.iso', {}, receive), { code: 'EXISTS' });
     const stream = Readable.from([oneIso]);
     await arriving.take(
       () => ({ stream, complete: () => Promise.resolve() }),
@@ -640,9 +640,9 @@ t.test('an upload claims its image first, which nobody sees until the ISO is the
     await (await begin()).settled(5000, patient);
   };
   const broken = () => Promise.reject(new Error('The client has gone'));
-  await t.rejects(images.upload('ubuntu', '1', 'x.iso', undefined, broken), { message: 'The client has gone' });
+  await t.rejects(images.upload('ubuntu', '1', 'x.iso', {}, broken), { message: 'The client has gone' });
   t.same(images.usersOf('x.iso'), [], 'the name is free again');
-  await images.upload('ubuntu', '1', 'x.iso', undefined, receive);
+  await images.upload('ubuntu', '1', 'x.iso', {}, receive);
   t.equal(await textIn(images.get({ name: 'ubuntu', version: '1' }), 'which'), 'one');
 });
 

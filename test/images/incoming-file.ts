@@ -166,7 +166,7 @@ const failures: Failure[] = [
     what: 'the disk is full at the very last piece, of a length that nobody knew',
     source: two,
     disk: fullAfter(5, 'ENOSPC'),
-    error: { code: 'NO_SPACE', message: /^There is no room left for the file$/ },
+    error: { code: 'NO_SPACE', message: /^There is no room left on the disk$/ },
   },
   { what: 'the quota is used up', length: 6, source: two, disk: fullAfter(3, 'EDQUOT'), error: { code: 'NO_SPACE' } },
   { what: 'the disk fails', source: two, disk: fullAfter(5, 'EIO'), error: { code: 'EIO' } },

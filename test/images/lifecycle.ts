@@ -31,7 +31,7 @@ async function setUp(t: Test, record: ImageRecord = preparing) {
 
 async function receive(store: Store, name: string, text: string): Promise<void> {
   const stream = Readable.from([Buffer.from(text)]);
-  const incoming = await store.receive(name, undefined);
+  const incoming = await store.receive(name);
   await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
@@ -142,7 +142,7 @@ t.test(
     const far = await farEnd(t, (_, response) => response.end(smallIso({ which: 'far' })));
     const source = { kind: 'isoweb', value: `${far.url}/u.iso` } as const;
     const { life, image, store, stored } = await setUp(t, { ...preparing, status: 'downloading iso', source });
-    await life.bringUp(image, await store.receive('u.iso', undefined));
+    await life.bringUp(image, await store.receive('u.iso'));
     t.equal(image.record.status, 'OK');
     t.same(stored, ['u.iso']);
   },
@@ -207,7 +207,7 @@ t.test('of two replacements in a row the later one is served, however long the f
 t.test('a download whose URL is no longer allowed fails with words and frees the name', async (t) => {
   const source = { kind: 'isoweb', value: 'file:///etc/passwd' } as const;
   const { life, image, store } = await setUp(t, { ...preparing, status: 'downloading iso', source });
-  await life.bringUp(image, await store.receive('u.iso', undefined));
+  await life.bringUp(image, await store.receive('u.iso'));
   t.match(image.record, { status: 'failed', error: /download URL is not allowed/ });
-  await t.resolves(store.receive('u.iso', undefined));
+  await t.resolves(store.receive('u.iso'));
 });

@@ -44,7 +44,7 @@ async function setUp(t: Test) {
 }
 
 async function put(store: Store, name: string, text: string): Promise<void> {
-  const incoming = await store.receive(name, undefined);
+  const incoming = await store.receive(name);
   const stream = Readable.from([Buffer.from(text)]);
   await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
@@ -54,7 +54,7 @@ async function put(store: Store, name: string, text: string): Promise<void> {
 
 /** An upload that has begun and goes on until the test ends it. */
 async function begin(store: Store, name: string) {
-  const incoming = await store.receive(name, undefined);
+  const incoming = await store.receive(name);
   const stream = new Readable({ read: () => undefined });
   const taken = incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
@@ -194,7 +194,7 @@ t.test('while a file arrives its name is taken at once, and free again as soon a
   const { store, folder } = await setUp(t);
   await put(store, 'x.iso', 'old');
   const { stream, taken } = await begin(store, 'x.iso');
-  await t.rejects(store.receive('x.iso', undefined), { code: 'BUSY' });
+  await t.rejects(store.receive('x.iso'), { code: 'BUSY' });
   await t.rejects(store.remove('x.iso'), { code: 'BUSY' });
   await t.rejects(store.link('x.iso', join(folder, 'y.iso')), { code: 'BUSY' });
   stream.destroy(systemError('ECONNRESET'));
@@ -207,7 +207,7 @@ t.test('while a file arrives its name is taken at once, and free again as soon a
 
 t.test('of two who want one name at the same moment exactly one gets it', async (t) => {
   const { store } = await setUp(t);
-  const both = await Promise.allSettled([store.receive('x.iso', 1), store.receive('x.iso', 1)]);
+  const both = await Promise.allSettled([store.receive('x.iso', { length: 1 }), store.receive('x.iso', { length: 1 })]);
   t.same(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   t.match(
     both.find((one) => one.status === 'rejected'),
@@ -217,13 +217,13 @@ t.test('of two who want one name at the same moment exactly one gets it', async 
 
 t.test('giving up late does not take the name from whoever has it by now', async (t) => {
   const { store } = await setUp(t);
-  const first = await store.receive('x.iso', undefined);
+  const first = await store.receive('x.iso');
   await first.discard();
-  const second = await store.receive('x.iso', undefined);
+  const second = await store.receive('x.iso');
   await first.discard();
-  await t.rejects(store.receive('x.iso', undefined), { code: 'BUSY' });
+  await t.rejects(store.receive('x.iso'), { code: 'BUSY' });
   await second.discard();
-  await t.resolves(store.receive('x.iso', undefined));
+  await t.resolves(store.receive('x.iso'));
 });
 
 t.test('files with different names do not disturb each other', async (t) => {
@@ -242,32 +242,32 @@ t.test('files with different names do not disturb each other', async (t) => {
 t.test('a folder of the name is never replaced, not even one that was made meanwhile', async (t) => {
   const { store, folder } = await setUp(t);
   await mkdir(join(folder, 'folder'));
-  await t.rejects(store.receive('folder', 1), { code: 'EXISTS' });
+  await t.rejects(store.receive('folder', { length: 1 }), { code: 'EXISTS' });
   const { stream, taken } = await begin(store, 'later');
   await mkdir(join(folder, 'later'));
   stream.push(null);
   await t.rejects(taken, Error);
   t.ok((await stat(join(folder, 'later'))).isDirectory());
   t.same(await temporaries(folder), []);
-  await t.rejects(store.receive('later', 1), { code: 'EXISTS' }, 'it is no longer busy');
+  await t.rejects(store.receive('later', { length: 1 }), { code: 'EXISTS' }, 'it is no longer busy');
 });
 
 t.test(
   'a file for which there is no room is refused before it is sent, counting what others were promised',
   async (t) => {
     const { store, folder } = await setUp(t);
-    await t.rejects(store.receive('x.iso', 2 ** 60), {
+    await t.rejects(store.receive('x.iso', { length: 2 ** 60 }), {
       code: 'NO_SPACE',
       message: /no room for \d+ bytes; \d+ bytes are free/,
     });
     const { bavail, bsize } = await statfs(folder);
     const most = Math.floor(bavail * bsize * 0.7);
-    const first = await store.receive('x.iso', most);
-    await t.rejects(store.receive('y.iso', most), { code: 'NO_SPACE' });
+    const first = await store.receive('x.iso', { length: most });
+    await t.rejects(store.receive('y.iso', { length: most }), { code: 'NO_SPACE' });
     await first.discard();
-    const second = await store.receive('y.iso', most);
+    const second = await store.receive('y.iso', { length: most });
     await second.discard();
-    await t.resolves(store.receive('x.iso', undefined), 'an unknown length promises nothing');
+    await t.resolves(store.receive('x.iso'), 'an unknown length promises nothing');
   },
 );
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Mount } from '../../lib/mount/mount.js';
@@ -8,6 +8,7 @@ import { descriptorsBelow, makeFifo } from '../fixtures/folder-setup.js';
 import { field, folderRecord, linkFields, record, recordedDate, rootFields } from '../fixtures/iso-builder.js';
 import { bytesOf, findFolder, list, openFile } from '../fixtures/iso-tree.js';
 import { plain, ROOT, rockRidge } from '../fixtures/iso-volume.js';
+import { smallIso } from '../fixtures/small-iso.js';
 
 function named(name: string, length: number, block: number, ...fields: Buffer[]): Buffer {
   return record('X;1', { block, length, systemUse: Buffer.concat([field.nm(name), ...fields]) });
@@ -236,15 +237,32 @@ t.test('an ISO that is cut off is refused', async (t) => {
   t.equal(await descriptorsBelow(folder), 0);
 });
 
-t.test('an ISO that shrinks while it is served is an error, and not a wait without end', async (t) => {
+t.test(
+  'an ISO that shrinks while it is served is an error, not a wait without end, until it is whole again',
+  async (t) => {
+    const { path, mount } = await mounted(t);
+    const whole = await readFile(path);
+    const dir = await findFolder(mount.tree, 'dir');
+    await truncate(path, 39 * 2048);
+    await t.rejects(mount.tree.lookup(['dir', 'inside'], 'exact'), { code: 'UNAVAILABLE' });
+    await t.rejects(dir.list(), { code: 'TRUNCATED' });
+    await writeFile(path, whole);
+    const file = await openFile(mount.tree, 'dir/inside');
+    await file.close();
+  },
+);
+
+t.test('an ISO that is copied over in place shows its new files, under other tags', async (t) => {
   const { path, mount } = await mounted(t);
-  await truncate(path, 39 * 2048);
-  await t.rejects(mount.tree.lookup(['dir', 'inside'], 'exact'), { code: 'TRUNCATED' });
-  const dir = await findFolder(mount.tree, 'dir');
-  await t.rejects(dir.list(), { code: 'TRUNCATED' });
-  const root = await list(mount.tree);
-  t.match(root.get('Hello.txt'), { type: 'file' }, 'what is left is served');
-  t.match(root.get('into'), { type: 'link', link: 'dir/inside' });
+  const before = await openFile(mount.tree, 'Hello.txt');
+  await before.close();
+  const changed = smallIso({ 'Hello.txt': 'changed', new: 'file' });
+  await writeFile(path, changed);
+  const after = await openFile(mount.tree, 'Hello.txt');
+  await after.close();
+  t.not(after.tag, before.tag);
+  t.equal(after.size, 'changed'.length);
+  t.match(await list(mount.tree), new Map([['new', { type: 'file' }]]));
 });
 
 t.test('a disk that fails is an error', async (t) => {

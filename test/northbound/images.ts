@@ -60,13 +60,15 @@ t.test('the list can be filtered by every documented member', async (t) => {
   t.equal((await ask(service.north, '/images?nmae=photon')).status, 400);
 });
 
-t.test('parameters come from the query, a JSON body or a form, and the query wins', async (t) => {
+t.test('parameters come from the query, a JSON body or a form, or from both', async (t) => {
   const service = await startWithIso(t);
   const asJson = { name: 'j', version: '1', isostore: 'a.iso' };
   const jsonType = { 'content-type': 'application/json; charset=utf-8' };
   t.equal((await put(service, '', { body: JSON.stringify(asJson), headers: jsonType })).status, 202);
   const formType = { 'content-type': 'application/x-www-form-urlencoded' };
-  t.equal((await put(service, 'name=f', { body: 'name=x&version=1&isostore=a.iso', headers: formType })).status, 202);
+  t.equal((await put(service, 'name=f', { body: 'name=f&version=1&isostore=a.iso', headers: formType })).status, 202);
+  const twice = await put(service, 'name=g', { body: 'name=x&version=1&isostore=a.iso', headers: formType });
+  t.match({ status: twice.status, text: twice.text }, { status: 400, text: /name is given twice/ });
   t.equal((await put(service, 'name=e&version=1&isostore=a.iso', { body: '{}', headers: jsonType })).status, 202);
   const names = json(await ask(service.north, '/images')) as { name: string }[];
   t.same(
