@@ -324,3 +324,21 @@ t.test('what Kubernetes injects for a service of this name changes nothing', (t)
   t.same(read({}, injected), defaults);
   t.end();
 });
+
+t.test('stores and inventory that would get into each other’s way are refused by name', (t) => {
+  const cases: [values: object, problem: RegExp][] = [
+    [{ isoDir: '/isos', microkernelDir: '/isos' }, /^microkernelDir: "\/isos" .*another folder than isoDir/],
+    [{ isoDir: 'static/common' }, /^microkernelDir: "\/srv\/static\/common" /],
+    [{ isoDir: './x/../isos', microkernelDir: '/srv/isos/' }, /^microkernelDir: /],
+    [{ inventoryFile: 'static/iso/inventory.json' }, /^inventoryFile: ".*\/iso\/inventory\.json" .*outside of isoDir/],
+    [{ inventoryFile: 'static/common/i.json' }, /^inventoryFile: ".*\/common\/i\.json" .*outside of microkernelDir/],
+    [{ isoDir: '/isos', inventoryFile: '/isos' }, /^inventoryFile: "\/isos" .*outside of isoDir/],
+  ];
+  for (const [values, expected] of cases) t.match(problem(values), expected, JSON.stringify(values));
+  t.match(
+    problem({}, { IMAGE_SERVICE_INVENTORY_FILE: '/srv/static/iso/i.json' }),
+    /^inventoryFile: ".*" .*outside of isoDir/,
+  );
+  t.match(read({ inventoryFile: 'static/inventory.json' }), { inventoryFile: '/srv/static/inventory.json' });
+  t.end();
+});

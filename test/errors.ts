@@ -54,3 +54,23 @@ t.test('a full disk, too many open files and missing permissions are told in wor
   }
   t.end();
 });
+
+t.test('a disk that is read-only, or a lack of descriptors, is told in words and its path only to the log', (t) => {
+  const cases: [code: string, words: RegExp, logged: readonly RegExp[]][] = [
+    ['EROFS', /^The disk is read-only$/, [/read-only: EROFS: \/srv\/secret/]],
+    ['EPERM', /^The service has no permission for its own files$/, [/EPERM: \/srv\/secret/]],
+    ['EMFILE', /^Too many files are open$/, []],
+    ['ENFILE', /^Too many files are open$/, []],
+  ];
+  for (const [code, words, logged] of cases) {
+    const lines: string[] = [];
+    t.match(
+      publicError(failing(code), (line) => lines.push(line)),
+      { message: words },
+      code,
+    );
+    t.match(lines, logged);
+    t.equal(lines.length, logged.length);
+  }
+  t.end();
+});

@@ -1,10 +1,13 @@
-import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { readConfig } from '../lib/config.js';
 import { createLog } from '../lib/log.js';
 import { startService } from '../lib/service.js';
 import { ask, json } from './fixtures/client.js';
+import { farEnd } from './fixtures/download-server.js';
+import { settledImage } from './fixtures/e2e-tools.js';
+import { beginUpload, writePart } from './fixtures/e2e-upload.js';
 import { startTestService, temporaryFolder } from './fixtures/service.js';
 import { smallIso } from './fixtures/small-iso.js';
 
@@ -86,4 +89,72 @@ t.test('when one port is taken the service does not start, and leaves no other o
   await t.rejects(started, { code: 'BAD_REQUEST', message: new RegExp(`port ${taken}`) });
   const opened = /southbound on \S+ port (\d+)/.exec(log.join(''))?.[1];
   await t.rejects(ask(`http://127.0.0.1:${opened ?? ''}`, '/'), { code: 'ECONNREFUSED' });
+});
+
+t.test('a second service on the same files does not start, and leaves what arrives for the first alone', async (t) => {
+  const iso = smallIso({ readme: 'hello' });
+  const first = await startTestService(t);
+  let finishDownload = () => undefined as unknown;
+  const far = await farEnd(t, (_, response) => {
+    response.writeHead(200, { 'Content-Length': iso.length });
+    response.write(iso.subarray(0, 100_000));
+    finishDownload = () => response.end(iso.subarray(100_000));
+  });
+  await ask(first.north, `/images?name=d&version=1&isoweb=${far.url}/d.iso`, { method: 'PUT' });
+  const upload = beginUpload(first.north, '/images?name=u&version=1&isoclient=u.iso', iso.length);
+  await writePart(upload, iso.subarray(0, 100_000));
+  const transit = join(first.folder, 'static/iso/.image-service');
+  while ((await readdir(transit)).length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+
+  for (const [key, path] of [
+    ['inventoryFile', 'inventory.json'],
+    ['isoDir', 'static/iso'],
+    ['microkernelDir', 'static/common'],
+  ] as const) {
+    const shared = join(first.folder, path);
+    await t.rejects(startTestService(t, { [key]: shared }), {
+      code: 'BAD_REQUEST',
+      message: `${key} ${JSON.stringify(shared)}: ${shared} is in use by another image-service`,
+    });
+  }
+  await t.rejects(startTestService(t, {}, first.folder), { message: /in use by another image-service/ });
+
+  t.equal((await readdir(transit)).length, 2, 'both are still arriving');
+  upload.request.end(iso.subarray(100_000));
+  t.match(await upload.ended, { status: 200, text: /Upload finished!\n$/ });
+  finishDownload();
+  t.match(await settledImage(first.north, 'd'), { status: 'OK' });
+  for (const name of ['d', 'u']) t.equal((await ask(first.south, `/${name}/1/readme`)).text, 'hello', name);
+  const again = await first.restart();
+  t.equal((await ask(again.south, '/u/1/readme')).text, 'hello', 'a service that has stopped is in nobody’s way');
+});
+
+t.test('a restored image that may not be is failed with words and serves nothing', async (t) => {
+  const folder = await temporaryFolder(t);
+  const local = join(folder, 'elsewhere/local.iso');
+  await mkdir(join(folder, 'elsewhere'));
+  await mkdir(join(folder, 'static/iso'), { recursive: true });
+  for (const path of [local, join(folder, 'static/iso/a.iso')]) await writeFile(path, smallIso({ readme: 'hello' }));
+  const record = { version: '1', status: 'OK' };
+  const records = [
+    { ...record, id: '1', name: 'iso', iso: 'a.iso' },
+    { ...record, id: '2', name: 'Common', iso: 'a.iso' },
+    { ...record, id: '3', name: 'local', iso: local, source: { kind: 'isolocal', value: local } },
+    { ...record, id: '4', name: 'released', iso: local },
+    { ...record, id: '5', name: 'good', iso: 'a.iso' },
+  ];
+  await writeFile(join(folder, 'inventory.json'), JSON.stringify({ images: records }));
+  const { north, south } = await startTestService(t, { isoLocalDirs: [join(folder, 'allowed')] }, folder);
+  t.match(json(await ask(north, '/images')), [
+    { name: 'iso', status: 'failed', error: /"iso" is in use by the service/ },
+    { name: 'Common', status: 'failed', error: /"Common" is in use by the service/ },
+    { name: 'local', status: 'failed', error: /outside of the folders that isoLocalDirs allows/ },
+    { name: 'released', status: 'failed', error: /outside of the folders that isoLocalDirs allows/ },
+    { name: 'good', status: 'OK' },
+  ]);
+  for (const name of ['iso', 'Common', 'local', 'released']) {
+    t.equal((await ask(south, `/${name}/1/readme`)).status, 404, name);
+  }
+  t.equal((await ask(south, '/good/1/readme')).text, 'hello');
+  t.equal((await ask(south, '/iso/a.iso')).status, 200, 'and the place of the store is the store’s');
 });

@@ -11,6 +11,7 @@ import type { ExpectedFile } from './store.js';
 import {
   checkLocal,
   checkStored,
+  isLocal,
   isMadeFrom,
   isToDownload,
   isoNameOf,
@@ -239,7 +240,7 @@ export class Images {
       }
       if (isStored) await store.adopt(isoName);
       // What the service may take, and where a link leads, can have changed since.
-      if (record.source?.kind === 'isolocal') await checkLocal(record.iso, this.options.localFolders);
+      if (isLocal(record)) await checkLocal(record.iso, this.options.localFolders);
       await this.#lifecycle.prepare(image);
     } catch (error) {
       await this.#lifecycle.fail(image, error);

@@ -33,14 +33,19 @@ export function isoOf(source: ImageSource): string {
   return source.kind === 'isolocal' ? source.value : isoNameOf(source);
 }
 
+/** Whether an image is made from a file of the server, such as one that the released service recorded. */
+export function isLocal({ iso }: ImageRecord): boolean {
+  return isAbsolute(iso);
+}
+
 /** The name of an image's ISO in the store. */
 export function storedNameOf(record: ImageRecord): string {
-  return isAbsolute(record.iso) ? basename(record.iso) : record.iso;
+  return isLocal(record) ? basename(record.iso) : record.iso;
 }
 
 /** Whether an image is made from the store's file of this name, or from the file that the store's link leads to. */
 export function isMadeFrom(record: ImageRecord, isoName: string, store: Store): boolean {
-  if (!isAbsolute(record.iso)) return record.iso === isoName;
+  if (!isLocal(record)) return record.iso === isoName;
   return record.iso === store.pathOf(isoName) || (basename(record.iso) === isoName && store.isLink(isoName));
 }
 
@@ -58,7 +63,7 @@ export function nameDownload({ name, version, iso }: ImageRecord, isFree: (isoNa
 
 /** Where an image's ISO is on the disk. */
 export function isoPathOf(record: ImageRecord, store: Store): string {
-  return isAbsolute(record.iso) ? record.iso : store.pathOf(checkFileName(record.iso, 'iso'));
+  return isLocal(record) ? record.iso : store.pathOf(checkFileName(record.iso, 'iso'));
 }
 
 /** @throws ServiceError NOT_FOUND (no such file in the store), NOT_AN_ISO */

@@ -64,8 +64,12 @@ export class Store {
   /** The complete files, by name. */
   async list(): Promise<StoredFile[]> {
     // The folder can be gone for a while: a disk that is not mounted, or a careless hand.
-    const names = ((await ifThere(readdir(this.folder))) ?? []).filter((name) => !name.startsWith('.'));
-    const files = await Promise.all(names.map((name) => this.find(name)));
+    const names = await readdir(this.folder).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      return [];
+    });
+    const shown = names.filter((name) => !name.startsWith('.'));
+    const files = await Promise.all(shown.map((name) => this.find(name)));
     return files.filter((file) => file !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 

@@ -184,3 +184,14 @@ t.test('curl and wget continue an interrupted download', withTools, async (t) =>
     t.ok((await readFile(part)).equals(noise), command);
   }
 });
+
+t.test('a body that nobody needs does not keep any client from its answer', everyClient, async (t) => {
+  await curl(['-T', isoFile, `${north}/iso?name=needless.iso`]);
+  for (const [index, [name, upload]] of Object.entries(uploadClients(python ?? '')).entries()) {
+    const query = `name=needless&version=${index}&isostore=needless.iso&isoclient=z.iso`;
+    const told = await upload(`${north}/images?${query}`, noiseFile);
+    t.match(told, { status: 202, code: 0, text: /"iso": "needless\.iso"/ }, name);
+    t.equal((await ask(south, `/needless/${index}/kernel`)).text, 'Linux', name);
+  }
+  t.equal((await ask(south, '/iso/z.iso')).status, 404, 'and nothing of it is stored');
+});

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ask, json } from '../fixtures/client.js';
+import { Connection } from '../fixtures/connection.js';
 import { farEnd } from '../fixtures/download-server.js';
 import { smallIso } from '../fixtures/small-iso.js';
 import { everythingBelow, settledImage, sha256 } from '../fixtures/e2e-tools.js';
@@ -274,4 +275,33 @@ t.test('a second signal ends the service at once', async (t) => {
   await waitFor('stopping', () => Promise.resolve(service.output().includes('SIGTERM: stopping')));
   service.child.kill('SIGINT');
   t.match(await ended, { code: 0 });
+});
+
+t.test('SIGTERM: whoever waits for an image is answered at once', async (t) => {
+  const hour = 3_600_000;
+  const service = await startProcess(t, await temporaryFolder(t), { southboundWait: hour, stopTimeout: hour });
+  const { north, south } = service;
+  const far = await farEnd(t, (_, response) => {
+    response.writeHead(200, { 'Content-Length': 1_000_000 });
+    response.write('the first bytes');
+  });
+  const adding = ask(north, `/images?name=d&version=1&isoweb=${far.url}/d.iso`, {
+    method: 'PUT',
+    headers: { Prefer: 'wait=3600' },
+  });
+  await waitFor('the image', async () => (json(await ask(north, '/images')) as unknown[]).length === 1);
+  const waiting = await Connection.open(south);
+  t.teardown(() => waiting.socket.destroy());
+  // The answer to the first request tells that the second one, which came with it, is there too.
+  waiting.send('HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /d/1/kernel HTTP/1.1\r\nHost: x\r\n\r\n');
+  await waiting.until('HTTP/1.1 200 OK');
+  const ended = service.end('SIGTERM');
+  const answer = await waiting.closed;
+  t.match(answer, /HTTP\/1\.1 503 /);
+  t.match(answer, /^Retry-After: \d+\r$/im);
+  t.match(answer, /"code": "UNAVAILABLE"/);
+  const added = await adding;
+  t.equal(added.status, 202);
+  t.match(json(added), { name: 'd', version: '1', status: 'downloading iso' });
+  t.match(await ended, { code: 0, signal: null });
 });

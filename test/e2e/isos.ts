@@ -75,8 +75,14 @@ async function compareRanges(t: Test, south: string, url: string, folder: string
   }
 }
 
-/** Serves an ISO where it lies; resolves with the URL of its root. */
-async function served(t: Test, folder: string, iso: string): Promise<{ south: string; url: string }> {
+/** Where the root of an ISO is served. */
+interface Served {
+  readonly south: string;
+  readonly url: string;
+}
+
+/** Serves an ISO where it lies. */
+async function served(t: Test, folder: string, iso: string): Promise<Served> {
   const { north, south } = await startProcess(t, folder);
   const path = `/images?name=disc&version=1&isolocal=${encodeURIComponent(iso)}`;
   await ask(north, path, { method: 'PUT' });
@@ -85,7 +91,16 @@ async function served(t: Test, folder: string, iso: string): Promise<{ south: st
 }
 
 async function compare(t: Test, folder: string, iso: string, isPlain = false): Promise<Contents> {
-  const { south, url } = await served(t, folder, iso);
+  return compareServed(t, await served(t, folder, iso), folder, iso, isPlain);
+}
+
+async function compareServed(
+  t: Test,
+  { south, url }: Served,
+  folder: string,
+  iso: string,
+  isPlain = false,
+): Promise<Contents> {
   const unpacked = join(folder, 'unpacked');
   await extract(iso, unpacked);
   const contents = await servedBelow(south, url);
@@ -195,8 +210,9 @@ t.test('links are listed as they are, and followed inside the disc only', withTo
   }
   const iso = join(folder, 'a.iso');
   await xorrisofs(iso, join(folder, 'disc'), '-r');
-  t.match(await compare(t, folder, iso), { ubuntu: '-> .', 'dists/up': '-> ../pool', loop: '-> loop' });
-  const { south, url } = await served(t, join(folder), iso);
+  const disc = await served(t, folder, iso);
+  t.match(await compareServed(t, disc, folder, iso), { ubuntu: '-> .', 'dists/up': '-> ../pool', loop: '-> loop' });
+  const { south, url } = disc;
   const text = async (path: string) => (await ask(south, url + path)).text;
   t.equal(await text('ubuntu/ubuntu/dists/stable/Release'), 'Suite: trusty');
   t.equal(await text('dists/up/file'), 'file');

@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { type Server, createServer } from 'node:net';
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
@@ -170,4 +170,63 @@ t.test('an inventory that cannot be opened ends the start before any port is ope
   const ended = await start(['--config', file]);
   t.match(ended, { code: 1, stderr: /inventory/ });
   t.notMatch(ended.stdout, /port/);
+});
+
+t.test('a place that cannot be used ends the start, with its setting and value', async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = await fileOf(folder, 'file', 'no folder');
+  const good = {
+    httpEndpoints: [northbound, southbound],
+    httpFileServiceRootDir: join(folder, 'static'),
+    isoDir: join(folder, 'static/iso'),
+    microkernelDir: join(folder, 'static/common'),
+    inventoryFile: join(folder, 'inventory.json'),
+  };
+  const places: readonly [key: string, value: string][] = [
+    ['isoDir', file],
+    ['isoDir', join(file, 'iso')],
+    ['microkernelDir', file],
+    ['inventoryFile', join(folder, 'static')],
+    ['inventoryFile', join(file, 'inventory.json')],
+  ];
+  await mkdir(join(folder, 'static'));
+  for (const [key, value] of places) {
+    const config = await fileOf(folder, 'config.json', JSON.stringify({ ...good, [key]: value }));
+    const ended = await start(['--config', config]);
+    t.equal(ended.code, 1, `${key} ${value}`);
+    t.ok(ended.stderr.includes(`${key} ${JSON.stringify(value)}: `), ended.stderr);
+    t.notMatch(ended.stdout, /port/);
+  }
+});
+
+t.test('SIGTERM during the start ends the service like one that runs', async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, 'static'));
+  // Reading it takes as long as the test likes.
+  const inventoryFile = join(folder, 'inventory.json');
+  t.equal((await run('mkfifo', [inventoryFile])).code, 0);
+  const env = {
+    ...environment,
+    IMAGE_SERVICE_HTTP_ENDPOINTS: JSON.stringify([northbound, southbound]),
+    IMAGE_SERVICE_HTTP_FILE_SERVICE_ROOT_DIR: join(folder, 'static'),
+    IMAGE_SERVICE_ISO_DIR: join(folder, 'static/iso'),
+    IMAGE_SERVICE_MICROKERNEL_DIR: join(folder, 'static/common'),
+    IMAGE_SERVICE_INVENTORY_FILE: inventoryFile,
+  };
+  const child = spawn(process.execPath, [mainFile], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const closed = once(child, 'close');
+  // Opens when the service has opened it too.
+  const inventory = await open(inventoryFile, 'w');
+  child.kill('SIGTERM');
+  let output = '';
+  for await (const chunk of child.stdout) {
+    const before = output;
+    output += String(chunk);
+    if (before.includes('SIGTERM: stopping') || !output.includes('SIGTERM: stopping')) continue;
+    await inventory.writeFile('{"images": []}');
+    await inventory.close();
+  }
+  t.same(await closed, [0, null]);
+  t.match(output, /stopped\n$/);
 });

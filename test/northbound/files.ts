@@ -1,10 +1,12 @@
-import { readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import { fileRecord } from '../../lib/northbound/files.js';
 import { ask, json, talk } from '../fixtures/client.js';
-import { startTestService } from '../fixtures/service.js';
+import { Connection } from '../fixtures/connection.js';
+import { startTestService, temporaryFolder } from '../fixtures/service.js';
+import { smallIso } from '../fixtures/small-iso.js';
 
 const documented = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100].map((percent) => `Uploaded ${percent} %\n`).join('');
 
@@ -150,4 +152,89 @@ t.test('a dangling link in the store is not listed, and can be replaced and dele
   await symlink('/nowhere', join(folder, 'static/iso/a.iso'));
   t.equal((await ask(north, '/iso?name=a.iso', { method: 'PUT', body: 'x' })).status, 200);
   t.equal((await ask(south, '/iso/a.iso')).text, 'x');
+});
+
+t.test('a name that is not UTF-8 is refused, in every spelling, and makes no file', async (t) => {
+  const { north, folder } = await startTestService(t);
+  for (const method of ['PUT', 'DELETE']) {
+    for (const name of ['%ff%fe', '%ff', 'a%C3', '%zz', 'a%']) {
+      const answer = await ask(north, `/iso?name=${name}`, { method, body: method === 'PUT' ? 'bytes' : '' });
+      t.match({ status: answer.status, ...(json(answer) as object) }, { status: 400, code: 'BAD_REQUEST' }, name);
+    }
+  }
+  t.same(await readdir(join(folder, 'static/iso')), ['.image-service']);
+});
+
+t.test('a name in the query and another one in the body are refused, and the same one is fine', async (t) => {
+  const { north, south } = await startTestService(t);
+  const remove = (name: string) => {
+    const body = JSON.stringify({ name });
+    return ask(north, '/iso?name=a', { method: 'DELETE', body, headers: { 'content-type': 'application/json' } });
+  };
+  const send = (name: string) => {
+    const field = `--xyz\r\nContent-Disposition: form-data; name="name"\r\n\r\n${name}\r\n`;
+    const file = '--xyz\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nthe bytes\r\n--xyz--\r\n';
+    const headers = { 'content-type': 'multipart/form-data; boundary=xyz' };
+    return ask(north, '/iso?name=a', { method: 'POST', body: field + file, headers });
+  };
+  t.match(await send('b'), { status: 400, text: /name is given twice/ });
+  t.same(json(await ask(north, '/iso')), []);
+  t.match(await send('a'), { status: 200, text: 'Upload finished!\n' });
+  t.match(await remove('b'), { status: 400, text: /name is given twice/ });
+  t.equal((await ask(south, '/iso/a')).text, 'the bytes');
+  t.equal((await remove('a')).status, 200);
+});
+
+t.test('a form that announces more than the disk holds is refused before its file has come', async (t) => {
+  const { north, folder } = await startTestService(t);
+  const form = '--xyz\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nthe first bytes';
+  for (const path of ['/iso?name=huge', '/images?name=huge&version=1']) {
+    const connection = await Connection.open(north);
+    t.teardown(() => connection.socket.destroy());
+    const length = `Content-Length: ${2 ** 50}`;
+    const type = 'Content-Type: multipart/form-data; boundary=xyz';
+    connection.send(`POST ${path} HTTP/1.1\r\nHost: x\r\n${type}\r\n${length}\r\n\r\n${form}`);
+    const answer = await connection.until('NO_SPACE');
+    t.match(answer, /^HTTP\/1\.1 507 /, path);
+  }
+  t.same(await readdir(join(folder, 'static/iso/.image-service')), []);
+  t.same(json(await ask(north, '/images')), []);
+});
+
+t.test('of many who delete one file at once exactly one is told that it has', async (t) => {
+  const { north, folder } = await startTestService(t);
+  for (let round = 0; round < 20; round++) {
+    await writeFile(join(folder, 'static/iso/a.iso'), 'bytes');
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, () => ask(north, '/iso?name=a.iso', { method: 'DELETE' })),
+    );
+    const statuses = answers.map(({ status }) => status).sort();
+    t.equal(statuses[0], 200, statuses.join());
+    t.ok(
+      statuses.slice(1).every((status) => status === 404 || status === 409),
+      statuses.join(),
+    );
+    t.same(json(await ask(north, '/iso')), []);
+  }
+});
+
+t.test('a store whose folder somebody removes is empty, and takes files and links again', async (t) => {
+  const { north, south, folder } = await startTestService(t);
+  const remove = () =>
+    Promise.all(['iso', 'common'].map((place) => rm(join(folder, 'static', place), { recursive: true })));
+  await remove();
+  for (const route of ['/iso', '/microkernel']) {
+    const answer = await ask(north, route);
+    t.match({ status: answer.status, text: answer.text }, { status: 200, text: /^\[\]\s*$/ }, route);
+    t.equal((await ask(north, `${route}?name=a`, { method: 'PUT', body: 'bytes' })).status, 200);
+    t.match(json(await ask(north, route)), [{ name: 'a', bytes: 5 }]);
+  }
+  t.equal((await ask(south, '/common/a')).text, 'bytes');
+  await remove();
+  const local = join(await temporaryFolder(t), 'local.iso');
+  await writeFile(local, smallIso({ readme: 'hello' }));
+  const query = `/images?name=n&version=1&isolocal=${local}`;
+  t.equal((await ask(north, query, { method: 'PUT', headers: { prefer: 'wait=10' } })).status, 201);
+  t.equal((await ask(south, '/n/1/readme')).text, 'hello');
+  t.match(json(await ask(north, '/iso')), [{ name: 'local.iso' }]);
 });

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import t from 'tap';
 import type { Exchange } from '../../lib/http/exchange.js';
-import { checkParameters, preferredWait, required } from '../../lib/northbound/parameters.js';
+import { checkParameters, mergeParameters, preferredWait, required } from '../../lib/northbound/parameters.js';
 
 const check = (query: string) => checkParameters(new URLSearchParams(query), ['name', 'version']);
 
@@ -44,5 +44,15 @@ t.test('Prefer: wait=SECONDS is found among other preferences, and bounded', (t)
     const request = { headers: { prefer } } as unknown as IncomingMessage;
     t.equal(preferredWait({ request } as Exchange), seconds, String(prefer));
   }
+  t.end();
+});
+
+t.test('a parameter in both query and body is one when it has one value, and a mistake when it has two', (t) => {
+  t.same(mergeParameters(check('name=a'), check('version=1')), { name: 'a', version: '1' });
+  t.same(mergeParameters(check('name=a'), check('name=a&version=1')), { name: 'a', version: '1' });
+  t.throws(() => mergeParameters(check('name=a'), check('name=b')), {
+    code: 'BAD_REQUEST',
+    message: /^name is given twice, with different values/,
+  });
   t.end();
 });

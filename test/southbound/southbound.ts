@@ -2,7 +2,9 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ask, json, talk } from '../fixtures/client.js';
-import { type TestService, startTestService } from '../fixtures/service.js';
+import { field, record } from '../fixtures/iso-builder.js';
+import { rockRidge } from '../fixtures/iso-volume.js';
+import { type TestService, startTestService, temporaryFolder } from '../fixtures/service.js';
 import { smallIso } from '../fixtures/small-iso.js';
 
 /** A service with some free files and one image, `ESXi` `6.5`. */
@@ -196,4 +198,65 @@ t.test('a name in the listing cannot be taken for markup or a second header', as
   const answer = await talk(south, 'GET /%3Cb%3E%22&%0D%0AX-Bad:%201 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   t.match(answer, /^HTTP\/1.1 301 /);
   t.notMatch(answer, /^X-Bad/im);
+});
+
+/** Adds an image `n` `1` made from an ISO, and gives the names in its root. */
+async function namesIn(t: Test, { north, south, folder }: TestService, iso: Buffer): Promise<string[]> {
+  await writeFile(join(folder, 'static/iso/n.iso'), iso);
+  const headers = { prefer: 'wait=10' };
+  const added = await ask(north, '/images?name=n&version=1&isostore=n.iso', { method: 'PUT', headers });
+  t.equal(added.status, 201);
+  const entries = json(await ask(south, '/n/1/?format=json')) as { name: string }[];
+  return entries.map(({ name }) => name);
+}
+
+t.test('a name with a backslash is listed and fetched, as systemd’s units have it', async (t) => {
+  const service = await startTestService(t);
+  const names = ['dev-a\\x2db.device', '\\', 'a\\..\\b'];
+  const iso = smallIso(Object.fromEntries(names.map((name) => [name, `content of ${name}`])));
+  t.same((await namesIn(t, service, iso)).sort(), [...names].sort());
+  for (const name of names) {
+    const answer = await ask(service.south, `/n/1/${encodeURIComponent(name)}`);
+    t.match({ status: answer.status, text: answer.text }, { status: 200, text: `content of ${name}` }, name);
+  }
+  const html = await ask(service.south, '/n/1/', { headers: { accept: 'text/html' } });
+  t.ok(html.text.includes('href="./dev-a%5Cx2db.device"'), 'and the listing leads to it');
+});
+
+t.test('a name that is longer than any on a disk once it is encoded is listed and fetched', async (t) => {
+  const service = await startTestService(t);
+  const stored = {
+    // 525 characters in the URL.
+    text: Buffer.from('€'.repeat(58) + '!'),
+    // Not UTF-8: every byte reads as a character of its own, which makes 400 bytes of UTF-8 and 1200 in the URL.
+    bytes: Buffer.alloc(200, 0xe4),
+  };
+  const names = [stored.text.toString(), stored.bytes.toString('latin1')];
+  const iso = rockRidge(
+    Object.values(stored).map((name, index) =>
+      record(`F${index};1`, { block: 40 + index, length: 5, systemUse: field.nm(name) }),
+    ),
+    (builder) => builder.put(40, 'text!').put(41, 'bytes'),
+  );
+  t.same((await namesIn(t, service, iso)).sort(), [...names].sort());
+  t.equal((await ask(service.south, `/n/1/${encodeURIComponent(names[0] ?? '')}`)).text, 'text!');
+  t.equal((await ask(service.south, `/n/1/${encodeURIComponent(names[1] ?? '')}`)).text, 'bytes');
+  t.equal((await ask(service.south, `/tools/${'a'.repeat(1000)}`)).status, 404, 'a folder on disk has no such name');
+});
+
+t.test('an inventory behind a link is served under none of its names', async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, 'static/state'), { recursive: true });
+  const real = join(folder, 'static/state/real.json');
+  await writeFile(real, '{"images": []}');
+  await symlink(real, join(folder, 'inventory.json'));
+  await symlink('state/real.json', join(folder, 'static/alias.json'));
+  for (const inventoryFile of ['inventory.json', 'static/alias.json', 'static/state/real.json']) {
+    const { service, south } = await startTestService(t, { inventoryFile }, folder);
+    for (const path of ['/state/real.json', '/STATE/Real.json', '/state/real.json.tmp', '/alias.json']) {
+      t.equal((await ask(south, path)).status, 404, `${path} of ${inventoryFile}`);
+    }
+    t.equal((await ask(south, '/state/?format=text')).text, '');
+    await service.stop();
+  }
 });
