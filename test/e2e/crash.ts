@@ -5,6 +5,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { systemCode } from '../../lib/errors.js';
 import { ask, json } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { farEnd } from '../fixtures/download-server.js';
@@ -189,13 +190,15 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const [response] = (await once(get(`${service.south}/iso/big.iso`), 'response')) as [IncomingMessage];
     response.pause();
     const ended = service.end(signal);
-    await waitFor('refusing connections', () =>
-      ask(service.north, '/images').then(
-        () => false,
-        () => true,
-      ),
-    );
-    await t.rejects(ask(service.south, '/iso/big.iso'), { code: 'ECONNREFUSED' });
+    // One that the kernel has accepted for a port that is about to close is reset instead.
+    for (const base of [service.north, service.south]) {
+      await waitFor('refusing connections', () =>
+        ask(base, '/').then(
+          () => false,
+          (error: unknown) => systemCode(error) === 'ECONNREFUSED',
+        ),
+      );
+    }
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk as Buffer);
     t.equal(sha256(Buffer.concat(chunks)), sha256(bytes));
