@@ -87,11 +87,33 @@ export const diskPath: Reader<string> = (value, at, root) => {
   return resolve(root, value);
 };
 
+/** A path on disk, made absolute; undefined for null. */
+export const diskPathOrNone: Reader<string | undefined> = (value, at, root) =>
+  value === null ? undefined : diskPath(value, at, root);
+
 /** Absolute paths of folders; undefined for null, which is no restriction. */
 export const diskPaths: Reader<readonly string[] | undefined> = (value, at, root) => {
   if (value === null) return undefined;
   if (!Array.isArray(value)) return refuse(at, value, 'a list of paths, or null for any');
   return readEach(value, at, root, diskPath, '');
+};
+
+const webHost: Reader<string> = (value, at) => {
+  const text = typeof value === 'string' ? value : '';
+  const [, below = '', host = '', port = ''] =
+    /^(\*\.)?(\[[\da-f:.]+\]|[^\s/\\?#@:[\]%*]+)(:\d{1,5})?$/i.exec(text) ?? [];
+  // The URL standard says how hosts are compared: in lower case, punycode, and the usual notation of addresses.
+  const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
+  const isNonsense = (below !== '' && isIP(name) !== 0) || Number(port.slice(1)) > 65_535;
+  if (name !== '' && !isNonsense) return below + name + port;
+  return refuse(at, value, 'a host name, *.example.com for all below it, or an IP address, each with or without :port');
+};
+
+/** Hosts, in the notation of the URL standard; undefined for null, which is no restriction. */
+export const webHosts: Reader<readonly string[] | undefined> = (value, at, root) => {
+  if (value === null) return undefined;
+  if (!Array.isArray(value)) return refuse(at, value, 'a list of hosts, or null for any');
+  return readEach(value, at, root, webHost, '');
 };
 
 /** The path below which the file server answers, with a slash at both ends. */

@@ -6,6 +6,7 @@ import {
   allRouters,
   checkEndpoints,
   diskPath,
+  diskPathOrNone,
   diskPaths,
   endpoints,
   membersOf,
@@ -14,6 +15,7 @@ import {
   refuse,
   refuseUnknown,
   urlPath,
+  webHosts,
   wholeNumber,
 } from './config-keys.js';
 import { messageOf, ServiceError } from './errors.js';
@@ -36,6 +38,14 @@ export interface Config {
   readonly southboundWait: number;
   /** The folders that `isolocal` may take a file from; undefined for any, none for an empty list. */
   readonly isoLocalDirs: readonly string[] | undefined;
+  /** The hosts that downloads may come from: names with or without a port, `*.name` for all below; undefined for any. */
+  readonly isoWebHosts: readonly string[] | undefined;
+  /** Certificates in PEM that https downloads trust beside Node's own; undefined for none. */
+  readonly tlsCaFile: string | undefined;
+  /** How many downloads run at a time. */
+  readonly downloads: number;
+  /** How long an interrupted upload is kept. */
+  readonly uploadTtl: number;
   /** How long requests in flight may go on when the service stops. */
   readonly stopTimeout: number;
 }
@@ -46,7 +56,7 @@ const defaultEndpoints = [
 ];
 
 // These are no single values: their variables hold JSON.
-const listKeys = ['httpEndpoints', 'isoLocalDirs'];
+const listKeys = ['httpEndpoints', 'isoLocalDirs', 'isoWebHosts'];
 
 // A longer timer of Node's fires at once.
 const maxTimer = 2 ** 31 - 1;
@@ -121,6 +131,10 @@ function readKeys(key: Key): Config {
     minLogLevel: key('minLogLevel', 0, wholeNumber(0, 5, 'a level')),
     southboundWait: key('southboundWait', 60_000, wholeNumber(0, maxTimer, 'milliseconds')),
     isoLocalDirs: key('isoLocalDirs', null, diskPaths),
+    isoWebHosts: key('isoWebHosts', null, webHosts),
+    tlsCaFile: key('tlsCaFile', null, diskPathOrNone),
+    downloads: key('downloads', 4, wholeNumber(1, 100, 'a whole number')),
+    uploadTtl: key('uploadTtl', 86_400_000, wholeNumber(0, maxTimer, 'milliseconds')),
     stopTimeout: key('stopTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
   };
 }

@@ -8,10 +8,12 @@ export type ErrorCode =
   | 'EXISTS' // the name is taken
   | 'BUSY' // somebody else is writing this right now
   | 'IN_USE' // something depends on it
+  | 'OFFSET' // what comes does not begin where the last part ended
   | 'LENGTH_REQUIRED'
   | 'EXPECTATION_FAILED' // an Expect header that we cannot meet
   | 'TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'DIGEST_MISMATCH' // the bytes are not those that somebody says they should be
   | 'NOT_AN_ISO' // the bytes are no ISO 9660 volume
   | 'TRUNCATED' // a file shorter than it says it is
   | 'BROKEN_ISO' // an ISO whose structures contradict themselves

@@ -117,7 +117,8 @@ class FolderTree implements Tree {
       const held = await hold(handle);
       return this.#isServed(root, held) ? await use(held) : undefined;
     } finally {
-      await handle.close();
+      // What `use` has opened is worth more: a failure here would keep it from whoever closes it.
+      await handle.close().catch(() => undefined);
     }
   }
 
@@ -146,12 +147,14 @@ class FolderTree implements Tree {
     try {
       const stats = await handle.stat({ bigint: true });
       const size = Number(stats.size);
+      const sha256 = this.options.digest?.(realPath, stats);
       return {
         descriptor: handle.fd,
         extents: size > 0 ? [{ offset: 0, length: size }] : [],
         size,
         modified: modifiedOf(stats),
-        tag: this.options.digest?.(realPath, stats) ?? tagOf(stats),
+        tag: sha256 ?? tagOf(stats),
+        sha256,
         close: () => handle.close(),
       };
     } catch (error) {

@@ -6,10 +6,13 @@ import { ServiceError, ifThere, messageOf } from './errors.js';
 import { folderTree } from './folder.js';
 import type { Application } from './http/exchange.js';
 import { type HttpServer, listen } from './http/server.js';
+import { readAuthorities } from './images/download-authorities.js';
+import { Hashing } from './images/hashing.js';
 import { Images } from './images/images.js';
 import { Inventory } from './images/inventory.js';
 import { lock } from './images/lock.js';
 import { Store } from './images/store.js';
+import { storeTree } from './images/store-tree.js';
 import type { Log } from './log.js';
 import { directDriver } from './mount/direct.js';
 import { createNorthbound } from './northbound/northbound.js';
@@ -35,7 +38,7 @@ type StateKey = (typeof stateKeys)[number];
 const downloadIdleTimeout = 60_000;
 
 /** Names that no image can have: places of the stores, and northbound routes, as both can be on one endpoint. */
-const reservedNames: ReadonlySet<string> = new Set([isoPlace, microkernelPlace, 'images', 'microkernel']);
+const reservedNames: ReadonlySet<string> = new Set([isoPlace, microkernelPlace, 'images', 'microkernel', 'status']);
 
 function createTrees(config: Config, inventory: Inventory, isoStore: Store, microkernelStore: Store) {
   const stores = [isoStore, microkernelStore];
@@ -49,8 +52,8 @@ function createTrees(config: Config, inventory: Inventory, isoStore: Store, micr
   return {
     root: folderTree(config.httpFileServiceRootDir, options),
     stores: new Map([
-      [isoPlace, folderTree(isoStore.folder, options)],
-      [microkernelPlace, folderTree(microkernelStore.folder, options)],
+      [isoPlace, storeTree(isoStore, options)],
+      [microkernelPlace, storeTree(microkernelStore, options)],
     ]),
   };
 }
@@ -117,17 +120,23 @@ export async function startService(config: Config, version: string, log: Log): P
 
 async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
   const inventory = await bySetting(config, 'inventoryFile', (path) => Inventory.open(path, log));
-  const isoStore = await bySetting(config, 'isoDir', (path) => Store.open(path, log));
-  const microkernelStore = await bySetting(config, 'microkernelDir', (path) => Store.open(path, log));
+  const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
+  const hashing = new Hashing();
+  const options = { log, hashing, keptFor: config.uploadTtl };
+  const isoStore = await bySetting(config, 'isoDir', (path) => Store.open(path, options));
+  const microkernelStore = await bySetting(config, 'microkernelDir', (path) => Store.open(path, options));
   const images = await Images.restore({
-    inventory,
-    store: isoStore,
-    driver: directDriver,
-    log,
+    ...{ inventory, store: isoStore, driver: directDriver, hashing, log, reservedNames },
     localFolders: config.isoLocalDirs,
-    reservedNames,
-    idleTimeout: downloadIdleTimeout,
+    downloads: { idleTimeout: downloadIdleTimeout, hosts: config.isoWebHosts, ca },
+    downloadSlots: config.downloads,
   });
+  const close = async () => {
+    await images.stop();
+    await Promise.all([isoStore.stop(), microkernelStore.stop()]);
+    await hashing.stop();
+    await inventory.settled();
+  };
   const northbound = createNorthbound({ images, isoStore, microkernelStore, version, log });
   const southbound = createSouthbound({
     images,
@@ -135,8 +144,8 @@ async function startLocked(config: Config, version: string, log: Log, release: (
     wait: config.southboundWait,
     apiRoot: config.httpFileServiceApiRoot,
   });
-  const servers = await listenAll(config, { northbound, southbound }, log).catch((error: unknown) => {
-    images.stop();
+  const servers = await listenAll(config, { northbound, southbound }, log).catch(async (error: unknown) => {
+    await close();
     throw error;
   });
   return {
@@ -145,7 +154,7 @@ async function startLocked(config: Config, version: string, log: Log, release: (
       const stopped = servers.map((server) => server.stop(config.stopTimeout));
       images.hurry();
       await Promise.all(stopped);
-      images.stop();
+      await close();
       release();
     },
   };

@@ -23,6 +23,8 @@ export interface OpenFile {
   readonly modified: Date | undefined;
   /** A strong validator without its quotes (RFC 9110 8.8.3): other bytes have another tag. */
   readonly tag: string;
+  /** Hexadecimal, of the whole file, where it is known. */
+  readonly sha256?: string | undefined;
   /** Gives the descriptor back. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -17,6 +17,10 @@ const defaults: Config = {
   minLogLevel: 0,
   southboundWait: 60_000,
   isoLocalDirs: undefined,
+  isoWebHosts: undefined,
+  tlsCaFile: undefined,
+  downloads: 4,
+  uploadTtl: 86_400_000,
   stopTimeout: 10_000,
 };
 
@@ -70,6 +74,10 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     minLogLevel: '5',
     southboundWait: 0,
     isoLocalDirs: ['/mnt/a', 'b/'],
+    isoWebHosts: ['Mirror.Example.com', '*.example.org:8443'],
+    tlsCaFile: 'tls/ca.pem',
+    downloads: '2',
+    uploadTtl: 0,
     stopTimeout: 0,
   });
   t.same(config, {
@@ -87,6 +95,10 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     minLogLevel: 5,
     southboundWait: 0,
     isoLocalDirs: ['/mnt/a', '/srv/b'],
+    isoWebHosts: ['mirror.example.com', '*.example.org:8443'],
+    tlsCaFile: '/srv/tls/ca.pem',
+    downloads: 2,
+    uploadTtl: 0,
     stopTimeout: 0,
   });
   t.end();
@@ -95,6 +107,48 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
 t.test('isoLocalDirs: null is any folder, an empty list is none', (t) => {
   t.equal(read({ isoLocalDirs: null }).isoLocalDirs, undefined);
   t.same(read({ isoLocalDirs: [] }).isoLocalDirs, []);
+  t.end();
+});
+
+t.test('isoWebHosts: null is any host, an empty list is none, and every host has one notation', (t) => {
+  t.equal(read({ isoWebHosts: null }).isoWebHosts, undefined);
+  t.same(read({ isoWebHosts: [] }).isoWebHosts, []);
+  const cases: [written: string, read: string][] = [
+    ['localhost', 'localhost'],
+    ['Mirror.Example.COM.', 'mirror.example.com'],
+    ['mirror:80', 'mirror:80'],
+    ['*.Example.com:8080', '*.example.com:8080'],
+    ['bücher.example', 'xn--bcher-kva.example'],
+    ['10.0.0.1', '10.0.0.1'],
+    ['0x7f.1:443', '127.0.0.1:443'],
+    ['[::1]', '[::1]'],
+    ['[FE80:0::1]:8080', '[fe80::1]:8080'],
+  ];
+  for (const [written, expected] of cases) t.same(read({ isoWebHosts: [written] }).isoWebHosts, [expected], written);
+  const refused = [
+    '',
+    ' ',
+    1,
+    null,
+    'a/b',
+    'http://a',
+    'user@a',
+    'a:b',
+    'a:65536',
+    'a:',
+    '*',
+    '*.',
+    'a.*',
+    '*a',
+    '%61',
+  ];
+  for (const value of [...refused, '::1', '[::g]', '10.0.0.256', '*.10.0.0.1', 'a b', '.', 'a?', 'a#', 'a\\b']) {
+    t.match(
+      problem({ isoWebHosts: ['a', value] }),
+      /^config\.json: isoWebHosts\[1\]: .* is not allowed; it must be a host name, \*\.example\.com for all below/,
+      JSON.stringify(value),
+    );
+  }
   t.end();
 });
 
@@ -142,6 +196,10 @@ t.test('a value of the wrong type or out of range is named, with what is allowed
     ['stopTimeout', [-1, 'soon', 2 ** 31], isTime(0)],
     ['minLogLevel', [-1, 6, '6', 'debug', 0.5], 'a level from 0 to 5, a number or a string of digits'],
     ['isoLocalDirs', ['/a', 1, {}], 'a list of paths, or null for any'],
+    ['isoWebHosts', ['a', 1, {}, false], 'a list of hosts, or null for any'],
+    ['tlsCaFile', ['', 1, [], false], isPath],
+    ['downloads', [0, 101, -1, 1.5, 'many', null], 'a whole number from 1 to 100, a number or a string of digits'],
+    ['uploadTtl', [-1, 'soon', 2 ** 31], isTime(0)],
     [
       'httpFileServiceApiRoot',
       ['', 'files', '//', '/a//b', '/..', '/a/./b', '/a b', '/a?b', '/%61', 1, null],
@@ -254,6 +312,10 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     IMAGE_SERVICE_MIN_LOG_LEVEL: '2',
     IMAGE_SERVICE_SOUTHBOUND_WAIT: '3',
     IMAGE_SERVICE_ISO_LOCAL_DIRS: '["/l"]',
+    IMAGE_SERVICE_ISO_WEB_HOSTS: '["h"]',
+    IMAGE_SERVICE_TLS_CA_FILE: '/c',
+    IMAGE_SERVICE_DOWNLOADS: '5',
+    IMAGE_SERVICE_UPLOAD_TTL: '6',
     IMAGE_SERVICE_STOP_TIMEOUT: '4',
   };
   t.equal(Object.keys(environment).length, Object.keys(defaults).length);
@@ -268,6 +330,10 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     minLogLevel: 2,
     southboundWait: 3,
     isoLocalDirs: ['/l'],
+    isoWebHosts: ['h'],
+    tlsCaFile: '/c',
+    downloads: 5,
+    uploadTtl: 6,
     stopTimeout: 4,
   });
   t.end();
@@ -280,6 +346,7 @@ t.test('a mistake in the environment names the variable', (t) => {
     ['IMAGE_SERVICE_HTTP_ENDPOINTS', '0.0.0.0:80', /: not JSON: /],
     ['IMAGE_SERVICE_HTTP_ENDPOINTS', '[{}]', /\[0\]\.address: nothing is not allowed/],
     ['IMAGE_SERVICE_ISO_LOCAL_DIRS', '/a:/b', /: not JSON: /],
+    ['IMAGE_SERVICE_ISO_WEB_HOSTS', 'mirror.example.com', /: not JSON: /],
     ['IMAGE_SERVICE_NORTHBOUND_PORT', '80 ', /: "80 " is not allowed; it must be a port/],
     ['IMAGE_SERVICE_SOUTHBOUND_PORT', '70000', /: "70000" is not allowed; it must be a port/],
   ];

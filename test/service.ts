@@ -103,8 +103,9 @@ t.test('a second service on the same files does not start, and leaves what arriv
   await ask(first.north, `/images?name=d&version=1&isoweb=${far.url}/d.iso`, { method: 'PUT' });
   const upload = beginUpload(first.north, '/images?name=u&version=1&isoclient=u.iso', iso.length);
   await writePart(upload, iso.subarray(0, 100_000));
-  const transit = join(first.folder, 'static/iso/.image-service');
-  while ((await readdir(transit)).length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const transit = async () =>
+    (await readdir(join(first.folder, 'static/iso/.image-service'))).filter((name) => name.endsWith('.part'));
+  while ((await transit()).length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
 
   for (const [key, path] of [
     ['inventoryFile', 'inventory.json'],
@@ -119,7 +120,7 @@ t.test('a second service on the same files does not start, and leaves what arriv
   }
   await t.rejects(startTestService(t, {}, first.folder), { message: /in use by another image-service/ });
 
-  t.equal((await readdir(transit)).length, 2, 'both are still arriving');
+  t.equal((await transit()).length, 2, 'both are still arriving');
   upload.request.end(iso.subarray(100_000));
   t.match(await upload.ended, { status: 200, text: /Upload finished!\n$/ });
   finishDownload();

@@ -6,8 +6,6 @@ import { type Exchange, hasBody, invite } from './exchange.js';
 
 /** A request body that is a file, from when it is certain that we want it. */
 export interface Upload {
-  /** Bytes, when the client said how many. */
-  readonly length: number | undefined;
   readonly stream: Readable;
   /** Resolves when the whole body has arrived as announced; a file is not complete before. */
   complete(): Promise<void>;
@@ -18,12 +16,34 @@ export function mediaTypeOf(request: IncomingMessage): string {
   return (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }
 
+/** What the header of an upload says about its file. */
+export interface AnnouncedFile {
+  /** Bytes of the whole file; undefined when it comes chunked. */
+  readonly length: number | undefined;
+  /** The byte of the file with which the body begins. */
+  readonly offset: number;
+}
+
+/** The rest of a file, as `curl --continue-at N --upload-file FILE` sends it: a body may be a part (RFC 9110 14.5). */
+function readContentRange(range: string, length: number | undefined): AnnouncedFile {
+  const [start, end, total] = (/^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(range.trim())?.slice(1) ?? []).map(
+    Number,
+  );
+  const refuse = (why: string) => {
+    const allowed = 'allowed: bytes FIRST-LAST/LENGTH, to the end of the file';
+    return new ServiceError('BAD_REQUEST', `Content-Range ${quoted(range)}: ${why}; ${allowed}`);
+  };
+  if (start === undefined || end === undefined || total === undefined) throw refuse('it is not understood');
+  if (end !== total - 1 || start > end) throw refuse('it does not go to the end of the file');
+  if (length !== end - start + 1) throw refuse(`Content-Length is not ${end - start + 1}`);
+  return { length: total, offset: start };
+}
+
 /**
  * Checks what the header says about a body that is to be a file, before a byte of it is read.
- * @returns its length in bytes; undefined when it comes chunked
- * @throws ServiceError LENGTH_REQUIRED, BAD_REQUEST (empty, or a part), UNSUPPORTED_MEDIA_TYPE (encoded)
+ * @throws ServiceError LENGTH_REQUIRED, BAD_REQUEST (empty, or a part from the middle), UNSUPPORTED_MEDIA_TYPE (encoded)
  */
-export function checkUpload(request: IncomingMessage): number | undefined {
+export function checkUpload(request: IncomingMessage): AnnouncedFile {
   const { headers } = request;
   if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) {
     throw new ServiceError(
@@ -37,23 +57,21 @@ export function checkUpload(request: IncomingMessage): number | undefined {
     const message = `The body has Content-Encoding ${encoding}; send the file as it is`;
     throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', message);
   }
-  // Stored as a whole file, the rest of one would be a corrupt one (RFC 9110 9.3.4).
-  if (headers['content-range'] !== undefined) {
-    throw new ServiceError('BAD_REQUEST', 'Content-Range: a part of a file cannot be stored; send the whole file');
-  }
-  return headers['content-length'] === undefined ? undefined : Number(headers['content-length']);
+  const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length']);
+  const range = headers['content-range'];
+  return range === undefined ? { length, offset: 0 } : readContentRange(range, length);
 }
 
 /** The request's body as it comes, whatever its Content-Type: curl and wget call an ISO a form. */
 export function openUpload(exchange: Exchange): Upload {
   const { request } = exchange;
-  const length = checkUpload(request);
+  checkUpload(request);
   invite(exchange);
   const complete = () =>
     request.complete
       ? Promise.resolve()
       : Promise.reject(new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived'));
-  return { length, stream: request, complete };
+  return { stream: request, complete };
 }
 
 /** Bytes: no set of parameters is larger. */

@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import mimeTypes from 'mime-types';
 import type { OpenFile } from '../tree.js';
 import { evaluate, ifRangeHolds } from './conditions.js';
+import { reprDigest } from './digest-fields.js';
 import type { Exchange } from './exchange.js';
 import { type ByteRange, parseRange } from './range.js';
 import { transfer } from './transfer.js';
@@ -32,10 +33,15 @@ function validators(file: OpenFile): OutgoingHttpHeaders {
   };
 }
 
+/** What answers say that carry the file or a part of it. */
+function content(file: OpenFile): OutgoingHttpHeaders {
+  return file.sha256 === undefined ? {} : { 'Repr-Digest': reprDigest(file.sha256) };
+}
+
 function whole(file: OpenFile, type: string): Answer {
   return {
     status: 200,
-    headers: { 'Content-Type': type, 'Content-Length': file.size },
+    headers: { 'Content-Type': type, 'Content-Length': file.size, ...content(file) },
     parts: [{ lead: '', start: 0, length: file.size }],
   };
 }
@@ -48,6 +54,7 @@ function single(file: OpenFile, type: string, { start, end }: ByteRange): Answer
       'Content-Type': type,
       'Content-Length': length,
       'Content-Range': `bytes ${start}-${end}/${file.size}`,
+      ...content(file),
     },
     parts: [{ lead: '', start, length }],
   };
@@ -65,7 +72,11 @@ function several(file: OpenFile, type: string, ranges: readonly ByteRange[]): An
   const length = parts.reduce((sum, part) => sum + part.lead.length + part.length, trailer.length);
   return {
     status: 206,
-    headers: { 'Content-Type': `multipart/byteranges; boundary=${boundary}`, 'Content-Length': length },
+    headers: {
+      'Content-Type': `multipart/byteranges; boundary=${boundary}`,
+      'Content-Length': length,
+      ...content(file),
+    },
     parts,
     trailer,
   };
@@ -100,7 +111,11 @@ export async function sendFile(exchange: Exchange, file: OpenFile, name: string)
   try {
     const answer = choose(exchange, file, mediaType(name));
     const common = { 'Accept-Ranges': 'bytes', 'X-Content-Type-Options': 'nosniff', ...validators(file) };
-    response.writeHead(answer.status, { ...common, ...answer.headers });
+    // Not by writeHead: as long as nothing has gone out, a disk that fails can still be told as such.
+    response.statusCode = answer.status;
+    for (const [field, value] of Object.entries({ ...common, ...answer.headers })) {
+      if (value !== undefined) response.setHeader(field, value);
+    }
     if (request.method !== 'HEAD') {
       for (const { lead, start, length } of answer.parts) {
         if (lead !== '') response.write(lead);
@@ -109,6 +124,9 @@ export async function sendFile(exchange: Exchange, file: OpenFile, name: string)
       if (answer.trailer !== undefined) response.write(answer.trailer);
     }
     response.end();
+  } catch (error) {
+    if (!response.headersSent) for (const name of response.getHeaderNames()) response.removeHeader(name);
+    throw error;
   } finally {
     await file.close();
   }

@@ -46,6 +46,12 @@ function fileOf(part: Readable): Readable {
 export async function openForm(exchange: Exchange): Promise<Form> {
   const { request } = exchange;
   checkUpload(request);
+  if (request.headers['content-range'] !== undefined) {
+    throw new ServiceError(
+      'BAD_REQUEST',
+      'Content-Range: a form is sent as a whole; send the file itself to continue it',
+    );
+  }
   const parser = parserOf(exchange);
   const fields: [string, string][] = [];
   parser.on('field', (name, value) => fields.push([name, value]));
@@ -71,5 +77,5 @@ export async function openForm(exchange: Exchange): Promise<Form> {
   });
   const { stream, ...form } = await Promise.race([found, none]);
   // The file's part can end before the form is known to be whole.
-  return { ...form, upload: { length: undefined, stream, complete: () => closed } };
+  return { ...form, upload: { stream, complete: () => closed } };
 }

@@ -13,10 +13,12 @@ const statuses: Record<ErrorCode, number> = {
   EXISTS: 409,
   BUSY: 409,
   IN_USE: 409,
+  OFFSET: 409,
   LENGTH_REQUIRED: 411,
   TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
   EXPECTATION_FAILED: 417,
+  DIGEST_MISMATCH: 422,
   NOT_AN_ISO: 422,
   TRUNCATED: 422,
   BROKEN_ISO: 422,
@@ -29,8 +31,9 @@ const statuses: Record<ErrorCode, number> = {
   NO_SPACE: 507,
 };
 
-/** Seconds after which a client that was told 503 may ask again: iPXE and package managers honour it. */
+/** Seconds after which a client that was told to come later may ask again: iPXE and package managers honour it. */
 const retryAfter = 5;
+const later: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'BUSY']);
 
 /** For HTML of ours: what a name in it smuggles in is not run, and nothing is fetched. */
 export const htmlPolicy = { 'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'" };
@@ -78,6 +81,6 @@ export function sendError(exchange: Exchange, error: unknown, log: Log): void {
   }
   send(exchange, statuses[shown.code], 'application/json', errorBody(shown), {
     'Cache-Control': 'no-store',
-    ...(shown.code === 'UNAVAILABLE' && { 'Retry-After': retryAfter }),
+    ...(later.has(shown.code) && { 'Retry-After': retryAfter }),
   });
 }

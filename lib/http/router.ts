@@ -4,7 +4,7 @@ import type { Application, Exchange } from './exchange.js';
 export type Handler = (exchange: Exchange, parameters: Readonly<Record<string, string>>) => Promise<void> | void;
 
 /** A line of a route table: method, path with `:name` for a segment of any value, handler. */
-export type Route = readonly [method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, handler: Handler];
+export type Route = readonly [method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE', path: string, handler: Handler];
 
 function matchPath(pattern: string, path: readonly string[]): Record<string, string> | undefined {
   const wanted = pattern.split('/').filter((segment) => segment !== '');
@@ -20,9 +20,8 @@ function matchPath(pattern: string, path: readonly string[]): Record<string, str
 
 /** `Allow` for a set of routes: HEAD comes with GET, OPTIONS with everything. */
 function allowOf(routes: readonly Route[]): string {
-  const methods = new Set(routes.map(([method]) => method as string));
-  if (methods.has('GET')) methods.add('HEAD');
-  return [...methods, 'OPTIONS'].join(', ');
+  const methods = routes.flatMap(([method]) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  return [...new Set([...methods, 'OPTIONS'])].join(', ');
 }
 
 /**
@@ -43,8 +42,9 @@ export function createRouter(routes: readonly Route[]): Application {
   return async (exchange) => {
     const here = routes.filter(([, path]) => matchPath(path, exchange.path) !== undefined);
     if (here.length === 0) return false;
-    const method = exchange.request.method === 'HEAD' ? 'GET' : exchange.request.method;
-    const route = here.find(([candidate]) => candidate === method);
+    const { method } = exchange.request;
+    const of = (wanted: string | undefined) => here.find(([candidate]) => candidate === wanted);
+    const route = of(method) ?? (method === 'HEAD' ? of('GET') : undefined);
     if (route === undefined) answerMethod(exchange, allowOf(here));
     else await route[2](exchange, matchPath(route[1], exchange.path) ?? {});
     return true;

@@ -1,25 +1,51 @@
 import { ServiceError } from '../errors.js';
 
 /** What a download URL may be, in words. */
-export const allowed = 'an http:// or https:// URL with a host';
+export const allowed = 'an http://, https:// or ftp:// URL with a host';
+
+function refuse(message: string): never {
+  throw new ServiceError('BAD_REQUEST', message);
+}
 
 /**
  * Reads and checks the URL of a download.
- * @throws ServiceError BAD_REQUEST for anything but http or https with a host; the message does not repeat the URL,
- * which may hold a password
+ * @throws ServiceError BAD_REQUEST for anything but http, https or ftp with a host, and for an ftp URL that names no
+ * file; the message does not repeat the URL, which may hold a password
  */
 export function checkDownloadUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   // The URL standard reads `http:host` and `http:///host` as `http://host`; whoever wrote that meant something else.
-  if (!url || !/^https?:\/\/[^/\\?#]/i.test(text)) {
-    throw new ServiceError('BAD_REQUEST', `This download URL is not allowed: it must be ${allowed}`);
+  if (!url || !/^(?:https?|ftp):\/\/[^/\\?#]/i.test(text)) {
+    return refuse(`This download URL is not allowed: it must be ${allowed}`);
   }
+  let credentials: string | undefined;
   try {
-    credentialsOf(url);
+    credentials = credentialsOf(url);
   } catch {
-    throw new ServiceError('BAD_REQUEST', 'The user or password of the download URL has a malformed % encoding');
+    return refuse('The user or password of the download URL has a malformed % encoding');
   }
+  if (url.protocol === 'ftp:') checkFtp(url, credentials ?? '');
   return url;
+}
+
+function checkFtp(url: URL, credentials: string): void {
+  let path: string;
+  try {
+    path = ftpPathOf(url);
+  } catch {
+    return refuse('The path of the download URL has a malformed % encoding');
+  }
+  // RFC 959 5.3: these end a command, and the next one would be the URL's.
+  if (/[\r\n\0]/.test(path + credentials)) {
+    refuse('An ftp:// download URL is not allowed with line ends or NUL in its path, user or password');
+  }
+  if (path === '' || path.endsWith('/')) refuse('An ftp:// download URL must name a file, not a folder');
+  if (url.search !== '') refuse('An ftp:// download URL has no query; a ? in a file name is written %3F');
+}
+
+/** The path of an ftp URL, decoded; it begins where the login leads to (RFC 1738 3.2.2). @throws URIError */
+export function ftpPathOf(url: URL): string {
+  return decodeURIComponent(url.pathname.slice(1));
 }
 
 /** The last segment of the path, decoded and not checked as a file name; undefined when it is empty or malformed. */

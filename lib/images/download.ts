@@ -1,215 +1,176 @@
-import http, { type IncomingMessage } from 'node:http';
-import https from 'node:https';
-import { addAbortSignal, Readable } from 'node:stream';
-import { ServiceError, systemCode } from '../errors.js';
-import { allowed, checkDownloadUrl, credentialsOf, withoutCredentials } from './download-url.js';
+import type { Readable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
+import { ServiceError } from '../errors.js';
+import type { Continuation, FarEndOptions, Opened, Origin } from './download-far-end.js';
+import { badGateway, TemporaryFailure } from './download-failure.js';
+import { openFtp } from './download-ftp.js';
+import { openHttp } from './download-http.js';
 
-export interface DownloadOptions {
-  /** Ends the download: what waits and what is read from then on fails with an error named AbortError. */
-  readonly signal: AbortSignal;
-  /** Milliseconds without a byte, before or within the body, after which the far end counts as silent. */
-  readonly idleTimeout: number;
+export type { Origin };
+
+/** The file that a download fills. */
+export interface Target {
+  /** Bytes that it has on disk. */
+  readonly bytes: number;
+  /** Of the bytes that it has; undefined for a new file. Survives a restart of the service. */
+  readonly origin: Origin | undefined;
+  /** Drops all bytes and starts anew with a file of this origin. @throws ServiceError NO_SPACE */
+  begin(origin: Origin): Promise<void>;
+  /** Adds what a stream gives; rejects with the stream's error, keeping the bytes before it. */
+  append(stream: Readable): Promise<void>;
 }
 
-export interface Download {
-  /** Fails with ServiceError BAD_GATEWAY when it ends early and GATEWAY_TIMEOUT when the far end falls silent. */
-  readonly body: Readable;
-  /** Bytes; undefined when the far end does not say. */
-  readonly length: number | undefined;
+export interface DownloadOptions extends FarEndOptions {
+  /** How often in a row it may fail without a single new byte, and how often the file may begin anew; 8. */
+  readonly tries?: number;
+  /** Waits between two tries, in milliseconds; real time unless given. Rejects after an abort. */
+  readonly delay?: (milliseconds: number, signal: AbortSignal) => Promise<unknown>;
 }
 
-interface Target {
-  /** Without credentials. */
-  readonly url: URL;
-  /** The Authorization field (RFC 7617), when there are credentials for this host. */
-  readonly authorization: string | undefined;
+/** The options that all downloads have in common. */
+export type DownloadPolicy = Omit<DownloadOptions, 'signal'>;
+
+const firstPause = 1000;
+const longestPause = 30_000;
+/** No server may keep a download waiting for longer than this. */
+const longestRetryAfter = 300_000;
+
+function realDelay(milliseconds: number, signal: AbortSignal): Promise<unknown> {
+  return wait(milliseconds, undefined, { signal });
 }
 
-const maxRedirects = 5;
-const redirects = new Set([301, 302, 303, 307, 308]);
-const bodyBuffer = 262144;
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'its name is unknown',
-  EAI_AGAIN: 'its name cannot be resolved at the moment',
-  ECONNREFUSED: 'it refuses the connection',
-  ECONNRESET: 'it closed the connection',
-  EPIPE: 'it closed the connection',
-  EHOSTUNREACH: 'it cannot be reached',
-  ENETUNREACH: 'it cannot be reached',
-  ETIMEDOUT: 'it does not answer',
-  EPROTO: 'TLS cannot be negotiated with it',
-  CERT_HAS_EXPIRED: 'its certificate has expired',
-  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed and not trusted',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from an authority that is not trusted',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate comes from an authority that is not trusted',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate comes from an authority that is not trusted',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
-};
-
-function badGateway(message: string, cause?: unknown): ServiceError {
-  return new ServiceError('BAD_GATEWAY', message, cause === undefined ? {} : { cause });
+function open(url: URL, options: FarEndOptions, continuation?: Continuation): Promise<Opened> {
+  return url.protocol === 'ftp:' ? openFtp(url, options, continuation) : openHttp(url, options, continuation);
 }
 
-function silent(host: string, idleTimeout: number): ServiceError {
-  return new ServiceError('GATEWAY_TIMEOUT', `${host} was silent for ${idleTimeout / 1000} seconds`);
+/** Milliseconds: twice as long after each failure, and not the same for all whom one server has failed. */
+function pauseAfter(failures: number, { retryAfter = 0 }: TemporaryFailure): number {
+  const pause = Math.min(longestPause, firstPause * 2 ** (failures - 1)) * (1 - Math.random() / 4);
+  return Math.max(pause, Math.min(retryAfter, longestRetryAfter));
 }
 
-function reasonOf(error: Error): string {
-  const code = systemCode(error) ?? '';
-  if (code.startsWith('HPE_')) return 'its answer is not HTTP';
-  if (code.startsWith('ERR_SSL_')) return 'TLS cannot be negotiated with it';
-  return reasons[code] ?? error.message;
+function isWhole({ bytes, origin }: Target): boolean {
+  return bytes > 0 && bytes === origin?.length;
 }
 
-function inWords(host: string, error: Error): Error {
-  if (error instanceof ServiceError || error.name === 'AbortError') return error;
-  return badGateway(`Cannot download from ${host}: ${reasonOf(error)}`, error);
+function continuationOf(target: Target): Continuation | undefined {
+  const { bytes, origin } = target;
+  const { validator, length } = origin ?? {};
+  if (validator === undefined || bytes === 0 || (length !== undefined && bytes > length)) return undefined;
+  // The last byte of a whole file is asked for again, to learn whether it still is the file of the far end.
+  const offset = isWhole(target) ? bytes - 1 : bytes;
+  return offset === 0 ? undefined : { offset, origin: { validator, length } };
 }
 
-function targetOf(url: URL): Target {
-  const credentials = credentialsOf(url);
-  const authorization = credentials && `Basic ${Buffer.from(credentials).toString('base64')}`;
-  return { url: new URL(withoutCredentials(url.href)), authorization };
-}
-
-/** Sends one request; resolves with the header of the answer, of whatever status. */
-function ask({ url, authorization }: Target, { signal, idleTimeout }: DownloadOptions): Promise<IncomingMessage> {
-  const headers: http.OutgoingHttpHeaders = {
-    Accept: '*/*',
-    'Accept-Encoding': 'identity',
-    'User-Agent': 'image-service',
-    ...(authorization === undefined ? {} : { Authorization: authorization }),
-  };
-  const { request } = url.protocol === 'https:' ? https : http;
-  return new Promise((resolve, reject) => {
-    const asked = request(url, { agent: false, signal, headers });
-    const timer = setTimeout(() => asked.destroy(silent(url.host, idleTimeout)), idleTimeout);
-    // Stays for good: malformed chunks are reported here while the body is read, and would end the process unheard.
-    asked.on('error', (error) => {
-      clearTimeout(timer);
-      reject(inWords(url.host, error));
-    });
-    asked.on('response', (response) => {
-      clearTimeout(timer);
-      resolve(response);
-    });
-    asked.end();
-  });
-}
-
-function redirected({ url, authorization }: Target, location: string): Target {
-  let next: URL;
-  try {
-    next = checkDownloadUrl(new URL(location, url).href);
-  } catch (error) {
-    throw badGateway(`${url.host} redirects to something that is not ${allowed}`, error);
-  }
-  // RFC 9110 15.4: credentials are for the host that they were given for, and not for the open wire after TLS.
-  const isSame = next.host === url.host && (next.protocol === 'https:' || url.protocol === 'http:');
-  const own = targetOf(next);
-  return isSame && own.authorization === undefined ? { url: own.url, authorization } : own;
-}
-
-async function follow(first: Target, options: DownloadOptions): Promise<{ response: IncomingMessage; host: string }> {
-  let target = first;
-  for (let count = 0; count <= maxRedirects; count++) {
-    const response = await ask(target, options);
-    const { location } = response.headers;
-    if (!redirects.has(response.statusCode ?? 0) || location === undefined) return { response, host: target.url.host };
-    response.destroy();
-    target = redirected(target, location);
-  }
-  throw badGateway(`${first.url.host} redirects more than ${maxRedirects} times`);
-}
-
-function checkAnswer(response: IncomingMessage, host: string): void {
-  const status = response.statusCode ?? 0;
-  if (status !== 200) throw badGateway(`${host} answered ${status} ${http.STATUS_CODES[status] ?? ''}`.trimEnd());
-  const coding = response.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-  if (coding !== '' && coding !== 'identity') throw badGateway(`${host} sent the file encoded although not asked to`);
-}
-
-function lengthOf(response: IncomingMessage): number | undefined {
-  const length = response.headers['content-length'];
-  // RFC 9112 6.3: beside a Transfer-Encoding it says nothing.
-  return length === undefined || response.headers['transfer-encoding'] !== undefined ? undefined : Number(length);
-}
-
-/** The body of an answer: ends only when it is complete, and counts silence only while somebody wants to read. */
-class Body extends Readable {
-  #received = 0;
-  readonly #timer: NodeJS.Timeout;
-  #wanted = false;
+/** One file on its way, by as many tries as it takes. */
+class Transfer {
+  #begins = 0;
+  /** Bytes that were there before the last try brought any. */
+  #base = 0;
 
   constructor(
-    private readonly response: IncomingMessage,
-    host: string,
-    private readonly length: number | undefined,
-    idleTimeout: number,
-  ) {
-    super({ highWaterMark: bodyBuffer });
-    this.#timer = setInterval(() => {
-      if (this.#wanted) this.destroy(silent(host, idleTimeout));
-    }, idleTimeout);
-    response.on('data', (chunk: Buffer) => this.#receive(chunk));
-    response.on('end', () => this.#complete());
-    response.on('error', (error) => this.destroy(this.#cutShort(error)));
-    response.pause();
-    // Whoever takes the body may open a file first; a failure meanwhile is kept for them and must not end the process.
-    this.on('error', () => undefined);
+    private readonly url: URL,
+    private readonly target: Target,
+    private readonly options: DownloadOptions,
+    private readonly tries: number,
+  ) {}
+
+  /** Whether the last try brought a byte, also when it failed. */
+  get hasProgress(): boolean {
+    return this.target.bytes > this.#base;
   }
 
-  override _read(): void {
-    if (!this.#wanted) this.#timer.refresh();
-    this.#wanted = true;
-    this.response.resume();
+  /** Resolves when the file is whole. */
+  async try(): Promise<void> {
+    const { target } = this;
+    this.#base = target.bytes;
+    const continuation = continuationOf(target);
+    const { body, origin, offset } = await open(this.url, this.options, continuation);
+    try {
+      if (offset === 0) await this.#begin(origin);
+      else if (isWhole(target)) return;
+      await target.append(body);
+    } finally {
+      body.destroy();
+    }
   }
 
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.#timer);
-    this.response.destroy();
-    done(error);
-  }
-
-  #receive(chunk: Buffer): void {
-    this.#received += chunk.length;
-    this.#timer.refresh();
-    if (this.push(chunk)) return;
-    this.#wanted = false;
-    this.response.pause();
-  }
-
-  #complete(): void {
-    clearInterval(this.#timer);
-    this.push(null);
-  }
-
-  #cutShort(error: Error): Error {
-    if (error.name === 'AbortError') return error;
-    const total = this.length === undefined ? '' : ` of ${this.length}`;
-    return badGateway(`The download broke off after ${this.#received}${total} bytes`, error);
+  async #begin(origin: Origin): Promise<void> {
+    // A server that can neither send the whole file nor go on with it would keep us busy for ever.
+    if (this.#begins === this.tries) {
+      throw badGateway(`The download from ${this.url.host} broke off and had to begin anew ${this.tries} times`);
+    }
+    this.#begins++;
+    await this.target.begin(origin);
+    this.#base = 0;
   }
 }
 
 /**
- * Starts a download over http or https; credentials of the URL become Basic authentication (RFC 7617). At most 5
- * redirects are followed; credentials stay with their host. Ends by reading `body` to its end or by destroying it.
+ * Downloads a file over http, https or ftp, and goes on where an earlier download broke off if the far end still has the
+ * same file. Failures that may pass are tried again, after 1 second and up to 30; resolves when all bytes have come.
  * @param url as `checkDownloadUrl` returned it
- * @throws ServiceError BAD_GATEWAY (unreachable, not trusted, another status than 200, encoded), GATEWAY_TIMEOUT
- * (silent before its answer); an error named AbortError after an abort
+ * @throws ServiceError BAD_GATEWAY (the far end fails for good, or too often), GATEWAY_TIMEOUT (it is silent too often),
+ * FORBIDDEN (a host or redirect that is not allowed), what `target` throws, and an error named AbortError after an abort
  */
-export async function openDownload(url: URL, options: DownloadOptions): Promise<Download> {
-  const { response, host } = await follow(targetOf(url), options);
-  try {
-    checkAnswer(response, host);
-  } catch (error) {
-    response.destroy();
-    throw error;
+export async function download(url: URL, target: Target, options: DownloadOptions): Promise<void> {
+  const { tries = 8, delay = realDelay, signal } = options;
+  const transfer = new Transfer(url, target, options, tries);
+  for (let failures = 0; ;) {
+    try {
+      await transfer.try();
+      return;
+    } catch (error) {
+      if (!(error instanceof TemporaryFailure)) throw error;
+      failures = transfer.hasProgress ? 1 : failures + 1;
+      if (failures >= tries) {
+        const message = `${error.message}; given up after ${tries} tries without a new byte`;
+        throw new ServiceError(error.code, message, { cause: error });
+      }
+      await delay(pauseAfter(failures, error), signal);
+    }
   }
-  const length = lengthOf(response);
-  const body: Readable = new Body(response, host, length, options.idleTimeout);
-  addAbortSignal(options.signal, body);
-  return { body, length };
+}
+
+/** A target in memory, for files of a known kind that are never large. */
+class Memory implements Target {
+  #chunks: Buffer[] = [];
+  bytes = 0;
+  origin: Origin | undefined;
+
+  constructor(
+    private readonly host: string,
+    private readonly most: number,
+  ) {}
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString();
+  }
+
+  begin(origin: Origin): Promise<void> {
+    this.#chunks = [];
+    this.bytes = 0;
+    this.origin = origin;
+    return Promise.resolve();
+  }
+
+  async append(stream: Readable): Promise<void> {
+    const chunks: AsyncIterable<Buffer> = stream;
+    for await (const chunk of chunks) {
+      this.#chunks.push(chunk);
+      this.bytes += chunk.length;
+      if (this.bytes > this.most) throw badGateway(`${this.host} sent a file of more than ${this.most} bytes`);
+    }
+  }
+}
+
+/**
+ * Downloads a short text in UTF-8 into memory.
+ * @param most bytes
+ * @throws ServiceError as `download`, and BAD_GATEWAY for more bytes than `most`
+ */
+export async function downloadText(url: URL, most: number, options: DownloadOptions): Promise<string> {
+  const memory = new Memory(url.host, most);
+  await download(url, memory, options);
+  return memory.text;
 }

@@ -1,11 +1,15 @@
 import { EventEmitter, once } from 'node:events';
 import type { Mount } from '../mount/mount.js';
 import type { Tree } from '../tree.js';
+import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
 import { Turns } from './turns.js';
 
 /** Milliseconds: a timer that is set for longer fires at once. */
 const longestTimer = 2 ** 31 - 1;
+
+/** A download, as far as it has come. */
+type Arriving = Readonly<Pick<IncomingFile, 'bytes' | 'length' | 'rate' | 'ended'>>;
 
 /** An image in the running service: its record, its mount, and whoever waits for it. */
 export class Image {
@@ -18,6 +22,8 @@ export class Image {
   readonly turns = new Turns();
   /** It is being deleted: its record must not be written any more. */
   leaving = false;
+  /** Its download: bytes of how many, and bytes a second. */
+  arriving: Arriving | undefined;
 
   constructor(public record: ImageRecord) {
     // A thousand machines wait for one image.
@@ -37,6 +43,13 @@ export class Image {
   /** Aborted when the image is deleted or the service stops: ends its download. */
   get gone(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** The record, with how far its download is. */
+  get described(): ImageRecord {
+    if (this.record.status !== 'downloading iso' || this.arriving === undefined) return this.record;
+    const { bytes, length, rate } = this.arriving;
+    return { ...this.record, progress: { bytes, ...(length !== undefined && { total: length }), rate } };
   }
 
   /** The files of the image, while it can be served. */

@@ -1,22 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { ServiceError } from '../errors.js';
 import { checkIso } from '../mount/check-iso.js';
-import { checkFileName, checkName, quoted } from '../path.js';
+import { checkFileName } from '../path.js';
 import type { Match } from '../tree.js';
 import { Image } from './image.js';
 import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
-import type { ExpectedFile } from './store.js';
+import type { ExpectedFile } from './receiving.js';
 import {
+  abandonDownload,
+  checkImageName,
   checkLocal,
-  checkStored,
+  claimDownload,
   isLocal,
   isMadeFrom,
+  isReplaced,
   isToDownload,
-  isoNameOf,
   isoOf,
-  nameDownload,
+  nameOfNew,
+  obtain,
   storedNameOf,
 } from './sources.js';
 
@@ -47,16 +50,12 @@ export class Images {
 
   /** Records of the images that match, in the order in which they came. */
   list(filter: ImageFilter): ImageRecord[] {
-    const wanted = Object.entries(filter);
-    return this.#listed()
-      .map((image) => image.record)
-      .filter((record) => wanted.every(([member, value]) => record[member] === value));
+    return this.#matching(filter).map((image) => image.described);
   }
 
   /** The image that has exactly this id, or this name and version. */
   get(filter: Pick<ImageFilter, 'id' | 'name' | 'version'>): Image | undefined {
-    const wanted = Object.entries(filter);
-    return this.#listed().find(({ record }) => wanted.every(([member, value]) => record[member] === value));
+    return this.#matching(filter)[0];
   }
 
   /** The image that has this place in the URL space: one that is served, or will be. */
@@ -80,7 +79,7 @@ export class Images {
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
    */
   #claim(name: string, version: string, source: ImageSource): Image {
-    this.#checkNames(name, version);
+    checkImageName(name, version, this.options.reservedNames);
     const iso = isoOf(source);
     for (const { record } of this.#images.values()) {
       if (record.name === name && record.version === version) throw new ServiceError('EXISTS', 'Image already exists');
@@ -92,14 +91,6 @@ export class Images {
     const image = new Image(record);
     this.#images.set(record.id, image);
     return image;
-  }
-
-  #checkNames(name: string, version: string): void {
-    checkName(name, 'name');
-    checkName(version, 'version');
-    if (!this.options.reservedNames.has(name.toLowerCase())) return;
-    const reserved = [...this.options.reservedNames].join(', ');
-    throw new ServiceError('BAD_REQUEST', `name ${quoted(name)} is in use by the service (${reserved})`);
   }
 
   /** Gives a claimed name free again. */
@@ -116,7 +107,9 @@ export class Images {
     const image = this.#claim(name, version, source);
     let arriving: IncomingFile | undefined;
     try {
-      arriving = await this.#obtain(image, source);
+      const isFree = (iso: string) => this.usersOf(iso).every(({ id }) => id === image.record.id);
+      image.record = { ...image.record, iso: nameOfNew(image.record, isFree) };
+      arriving = await obtain(image.record, this.options);
       await this.#begin(image, arriving);
       return image;
     } catch (error) {
@@ -136,7 +129,7 @@ export class Images {
     name: string,
     version: string,
     iso: string,
-    expected: Pick<ExpectedFile, 'length' | 'room'>,
+    expected: Omit<ExpectedFile, 'check'>,
     receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
     const image = this.#claim(name, version, { kind: 'isoclient', value: iso });
@@ -149,7 +142,7 @@ export class Images {
         return image;
       });
     } finally {
-      await arriving?.discard();
+      await arriving?.end();
       if (!image.listed) this.#abandon(image);
     }
   }
@@ -177,6 +170,9 @@ export class Images {
       throw error;
     }
     this.#abandon(image);
+    // By then nothing of its download is left, and the same image can be added again.
+    await image.arriving?.ended;
+    await abandonDownload(image.record, this.options.store);
     this.options.log.info(`image ${image.title}: deleted`);
     return image.record;
   }
@@ -196,30 +192,19 @@ export class Images {
   }
 
   /** Ends downloads, which go on at the next start, and lets go of every ISO. */
-  stop(): void {
-    for (const image of this.#images.values()) image.end();
+  async stop(): Promise<void> {
+    const images = [...this.#images.values()];
+    for (const image of images) image.end();
+    await Promise.all(images.flatMap(({ arriving }) => (arriving ? [arriving.ended] : [])));
+  }
+
+  #matching(filter: ImageFilter): Image[] {
+    const wanted = Object.entries(filter);
+    return this.#listed().filter(({ record }) => wanted.every(([member, value]) => record[member] === value));
   }
 
   #listed(): Image[] {
     return [...this.#images.values()].filter((image) => image.listed && !image.leaving);
-  }
-
-  /** @returns the claim on the store's name where the ISO has to arrive first */
-  async #obtain(image: Image, source: ImageSource): Promise<IncomingFile | undefined> {
-    const { store, localFolders } = this.options;
-    const name = isoNameOf(source);
-    if (source.kind === 'isolocal') {
-      const target = await checkLocal(source.value, localFolders);
-      await store.link(name, target);
-    } else if (source.kind === 'isostore') {
-      await checkStored(name, store);
-    } else {
-      const { id } = image.record;
-      const iso = nameDownload(image.record, (wanted) => this.usersOf(wanted).every((user) => user.id === id));
-      image.record = { ...image.record, iso };
-      return store.receive(iso, { check: checkIso });
-    }
-    return undefined;
   }
 
   async #restore(record: ImageRecord): Promise<void> {
@@ -229,19 +214,24 @@ export class Images {
     this.#images.set(record.id, image);
     image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });
     try {
-      this.#checkNames(record.name, record.version);
+      checkImageName(record.name, record.version, this.options.reservedNames);
       if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');
       const isoName = checkFileName(storedNameOf(record), 'iso');
       const isStored = (await store.find(isoName)) !== undefined;
       if (isToDownload(record, isStored)) {
+        const arriving = await claimDownload(record, store);
         image.update({ ...record, status: 'downloading iso' });
-        void this.#lifecycle.bringUp(image, await store.receive(isoName, { check: checkIso }));
+        void this.#lifecycle.bringUp(image, arriving);
         return;
       }
       if (isStored) await store.adopt(isoName);
       // What the service may take, and where a link leads, can have changed since.
       if (isLocal(record)) await checkLocal(record.iso, this.options.localFolders);
-      await this.#lifecycle.prepare(image);
+      if (record.status === 'OK' && !(await isReplaced(record, store))) await this.#lifecycle.prepare(image);
+      else if (record.source?.digests === undefined && record.source?.sums === undefined)
+        await this.#lifecycle.bringUp(image);
+      // It is compared with what it should be, which can take long.
+      else void this.#lifecycle.bringUp(image);
     } catch (error) {
       await this.#lifecycle.fail(image, error);
     }

@@ -1,9 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ServiceError, systemFailure } from '../errors.js';
+import { checkDigests } from './digests.js';
+import type { Origin, Target } from './download.js';
+import type { Algorithm, Digests } from './hashing.js';
+import type { Part, PartRecord } from './part.js';
 import { pump } from './pump.js';
+import { Rate } from './rate.js';
 
 /** Where the bytes of a file come from; `complete` resolves when none is missing. */
 export interface Source {
@@ -11,106 +13,221 @@ export interface Source {
   complete(): Promise<void>;
 }
 
+/** The store's part in receiving a file. */
+export interface IncomingOptions {
+  readonly name: string;
+  readonly part: Part;
+  /** Bytes of the whole file, if they were announced. */
+  readonly length: number | undefined;
+  /** Byte at which an upload goes on; 0 begins anew. */
+  readonly offset: number;
+  /** Who may continue it when it breaks off; undefined: nobody. */
+  readonly source: string | undefined;
+  /** Of the machine, now. */
+  readonly boot: string;
+  /** Looks at the complete file under its temporary name, and throws to refuse it. */
+  check(path: string): Promise<void>;
+  /** Sees to it that there is room for this many bytes. @throws ServiceError NO_SPACE */
+  reserve(incoming: IncomingFile, bytes: number): Promise<void>;
+  /** Gives the finished file its name. */
+  move(incoming: IncomingFile): Promise<void>;
+  /** Ends the claim on the name; called once, whatever happens. @param isKept whether the part can be continued */
+  release(isKept: boolean): void;
+}
+
 /** A file on its way into a store: written out of sight, and given its name only when it is whole and on the disk. */
-export class IncomingFile {
-  readonly #temporary: string;
+export class IncomingFile implements Target {
   /** Bytes that the disk needs room for, as far as anybody knows. */
   promised: number;
-  #bytes = 0;
-  #sha256 = '';
-  #released = false;
+  readonly #rate = new Rate();
+  readonly #interruption = new AbortController();
+  #isUpload = false;
+  #origin: Origin | undefined;
+  #digests: Digests = {};
+  #demanded: Digests = {};
+  /** Whether more can come: not after its last byte, nor after the disk has failed. */
+  #canContinue = true;
+  #release: Promise<void> | undefined;
+  /** Resolves when its name is free again. */
+  readonly ended: Promise<void>;
+  #tellEnded: () => void = () => undefined;
 
-  /**
-   * @param folder where the file is written, on the file system of the store
-   * @param length bytes that were announced, if any
-   * @param check looks at the complete file under its temporary name, and throws to refuse it
-   * @param move gives the finished file its name; the store's part
-   * @param release ends the claim on the name; called once, whatever happens
-   */
-  constructor(
-    folder: string,
-    readonly length: number | undefined,
-    private readonly check: (path: string) => Promise<void>,
-    private readonly move: (incoming: IncomingFile) => Promise<void>,
-    private readonly release: () => void,
-  ) {
-    this.promised = length ?? 0;
-    this.#temporary = join(folder, `${randomUUID()}.part`);
+  constructor(private readonly options: IncomingOptions) {
+    this.promised = options.length ?? 0;
+    this.ended = new Promise((resolve) => (this.#tellEnded = resolve));
+  }
+
+  /** Who may continue it. */
+  get source(): string | undefined {
+    return this.options.source;
   }
 
   /** The file under its temporary name. */
   get path(): string {
-    return this.#temporary;
+    return this.options.part.path;
   }
 
-  /** Bytes received so far. */
+  /** Bytes that have arrived. */
   get bytes(): number {
-    return this.#bytes;
+    return this.options.part.bytes;
+  }
+
+  /** Bytes of the whole file, when they are known. */
+  get length(): number | undefined {
+    return this.options.length ?? this.origin?.length;
+  }
+
+  /** What the far end of a download said of the bytes that are there. */
+  get origin(): Origin | undefined {
+    const { part, source } = this.options;
+    // Of another URL's bytes, or those of an upload, nothing is known: two files can have the same time or tag.
+    return this.#origin ?? (part.record?.source === source ? part.record?.origin : undefined);
   }
 
   /** Hexadecimal, once all is received. */
   get sha256(): string {
-    return this.#sha256;
+    return this.#digests.sha256 ?? '';
+  }
+
+  /** Bytes a second that arrive at the moment. */
+  get rate(): number {
+    return this.#rate.perSecond();
+  }
+
+  /** Milliseconds since the last byte of an upload; downloads see to that themselves. */
+  get silence(): number {
+    return this.#isUpload ? Date.now() - this.options.part.touched : 0;
+  }
+
+  /** Whether nothing more can come, and its name will soon be free. */
+  get isEnding(): boolean {
+    return this.#release !== undefined;
+  }
+
+  /** Digests that the file must have; told before its first byte. */
+  demand(digests: Digests): void {
+    this.#demanded = digests;
   }
 
   /**
-   * Receives the file, checks it and puts it in its place; or throws and leaves everything as it was.
+   * Begins anew, as a download whose far end has another file than before.
+   * @throws ServiceError NO_SPACE
+   */
+  async begin(origin: Origin): Promise<void> {
+    await this.options.reserve(this, origin.length ?? 0);
+    this.#origin = origin;
+    const { length, validator } = origin;
+    await this.#onDisk(() =>
+      this.options.part.startOver(validator === undefined ? undefined : this.#record({ origin, length })),
+    );
+  }
+
+  /** Adds what a stream gives, to its end. @param progress told the bytes so far, after each write */
+  async append(stream: Readable, progress: (bytes: number) => void = () => undefined): Promise<void> {
+    const { part } = this.options;
+    await this.#onDisk(() => part.open(this.#algorithms));
+    part.touched = Date.now();
+    const write = async (bytes: Buffer) => {
+      await this.#onDisk(() => part.write(bytes));
+      this.#rate.add(bytes.length);
+      progress(part.bytes);
+    };
+    await pump(stream, write, this.#interruption.signal);
+  }
+
+  /**
+   * Puts the file in its place when all has arrived.
+   * @throws ServiceError BAD_REQUEST (incomplete or empty), DIGEST_MISMATCH, NO_SPACE, and what the check throws
+   */
+  async finish(): Promise<void> {
+    const { part, length } = this.options;
+    this.#canContinue = false;
+    if (part.bytes === 0) throw new ServiceError('BAD_REQUEST', 'The file is empty');
+    if (length !== undefined && part.bytes !== length) {
+      throw new ServiceError('BAD_REQUEST', `The file ended after ${part.bytes} of ${length} bytes`);
+    }
+    this.#digests = await part.finish();
+    checkDigests(this.#demanded, this.#digests);
+    await this.options.check(part.path);
+    await this.options.move(this);
+  }
+
+  /**
+   * Receives an upload, checks it and puts it in its place; or throws and leaves everything as it was, but for the
+   * bytes of an upload that broke off and can be continued.
    * @param openSource gives the bytes
    * @param progress told the bytes so far, after each write
-   * @throws ServiceError BAD_REQUEST (incomplete or empty), NO_SPACE, and what source and check throw
+   * @throws ServiceError the errors of `finish`, and what the source throws
    */
   async take(openSource: () => Source | Promise<Source>, progress: (bytes: number) => void): Promise<void> {
+    const { offset, part, length } = this.options;
+    this.#isUpload = true;
+    part.touched = Date.now();
     try {
-      await this.#write(await openSource(), progress);
-      await this.check(this.#temporary);
-      await this.move(this);
+      if (offset === 0) await this.#onDisk(() => part.startOver(this.#record({ length })));
+      const source = await openSource();
+      await this.append(source.stream, progress);
+      await source.complete();
+      await this.finish();
     } catch (error) {
       throw systemFailure(error) ?? error;
     } finally {
-      await this.discard();
+      await this.end();
     }
   }
 
-  /** Gives the name free again and removes what has no name yet. Safe to call twice. */
-  async discard(): Promise<void> {
+  /** Ends an upload whose client is silent, or for whom there is no more time. Its bytes are kept. */
+  async interrupt(): Promise<void> {
+    this.#interruption.abort(new ServiceError('TIMEOUT', 'The upload was silent, or the service is stopping'));
+    await this.ended;
+  }
+
+  /** Gives the name free again. What can be continued is kept, and anything else removed. Safe to call twice. */
+  end(): Promise<void> {
+    const { part } = this.options;
+    const isKept = this.#canContinue && part.record !== undefined && part.bytes > 0;
+    this.#release ??= this.#letGo(isKept);
+    return this.#release;
+  }
+
+  /** Gives the name free again and keeps nothing. Safe to call twice. */
+  discard(): Promise<void> {
+    this.#release ??= this.#letGo(false);
+    return this.#release;
+  }
+
+  get #algorithms(): Algorithm[] {
+    const demanded = Object.keys(this.#demanded) as Algorithm[];
+    return [...new Set<Algorithm>(['sha256', ...demanded])];
+  }
+
+  #record(known: Pick<PartRecord, 'length' | 'origin'>): PartRecord | undefined {
+    const { name, source, boot } = this.options;
+    return source === undefined ? undefined : { name, source, boot, synced: 0, ...known };
+  }
+
+  async #onDisk<T>(work: () => Promise<T>): Promise<T> {
     try {
-      await rm(this.#temporary, { force: true });
+      return await work();
+    } catch (error) {
+      this.#canContinue = false;
+      throw error;
+    }
+  }
+
+  async #letGo(isKept: boolean): Promise<void> {
+    const { part } = this.options;
+    let canContinue = isKept;
+    try {
+      await (canContinue ? part.pause() : part.remove());
+    } catch (error) {
+      canContinue = false;
+      await part.remove();
+      if (!isKept) throw error;
     } finally {
       // By now the name may be somebody else's.
-      if (!this.#released) this.release();
-      this.#released = true;
+      this.options.release(canContinue);
+      this.#tellEnded();
     }
-  }
-
-  async #write(source: Source, progress: (bytes: number) => void): Promise<void> {
-    const file = await open(this.#temporary, 'wx');
-    try {
-      const hash = createHash('sha256');
-      await pump(source.stream, async (bytes) => {
-        const written = writeAll(file, bytes);
-        // While the disk is at work.
-        hash.update(bytes);
-        await written;
-        this.#bytes += bytes.length;
-        progress(this.#bytes);
-      });
-      await source.complete();
-      this.#sha256 = hash.digest('hex');
-      if (this.#bytes === 0) throw new ServiceError('BAD_REQUEST', 'The file is empty');
-      if (this.length !== undefined && this.#bytes !== this.length) {
-        const message = `The file ended after ${this.#bytes} of ${this.length} bytes`;
-        throw new ServiceError('BAD_REQUEST', message);
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
-    done += bytesWritten;
   }
 }

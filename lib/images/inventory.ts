@@ -147,6 +147,11 @@ export class Inventory {
     });
   }
 
+  /** Resolves when all changes so far are on the disk, or have failed. */
+  settled(): Promise<void> {
+    return this.#turns.run(() => Promise.resolve());
+  }
+
   async #save(records: ReadonlyMap<string, ImageRecord>): Promise<void> {
     try {
       await makeFolder(dirname(this.file));

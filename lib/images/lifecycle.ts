@@ -1,42 +1,59 @@
-import { ServiceError, messageOf, publicError } from '../errors.js';
+import { messageOf, publicError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { MountDriver } from '../mount/mount.js';
-import { type Download, openDownload } from './download.js';
-import { checkDownloadUrl } from './download-url.js';
+import { digestIn } from './checksum-list.js';
+import { checkDigests, mergeDemands } from './digests.js';
+import { type DownloadPolicy, download, downloadText } from './download.js';
+import { checkDownloadUrl, fileNameOf } from './download-url.js';
+import { type Digests, type Hashing, algorithms } from './hashing.js';
 import type { Image } from './image.js';
+import type { IncomingFile } from './incoming-file.js';
 import type { Inventory } from './inventory.js';
-import type { IncomingFile, Source } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
-import { isoPathOf, storedNameOf } from './sources.js';
+import { Slots } from './slots.js';
+import { isLocal, isoPathOf, storedNameOf } from './sources.js';
 import type { Store } from './store.js';
 
 export interface LifecycleOptions {
   readonly inventory: Inventory;
   readonly store: Store;
   readonly driver: MountDriver;
+  readonly hashing: Hashing;
   readonly log: Log;
-  /** Milliseconds that the far end of a download may be silent. */
-  readonly idleTimeout: number;
+  readonly downloads: DownloadPolicy;
+  /** How many downloads go on at a time. */
+  readonly downloadSlots: number;
 }
+
+/** Bytes: no list of digests is longer. */
+const checksumListBytes = 1024 * 1024;
 
 /** What happens to an image from `downloading iso` over `preparing` to `OK` or `failed`. */
 export class Lifecycle {
+  readonly #slots: Slots;
+
   /** @param stored told the name of an ISO that has arrived, for the other images that are made from it */
   constructor(
     private readonly options: LifecycleOptions,
     private readonly stored: (isoName: string) => Promise<void>,
-  ) {}
+  ) {
+    this.#slots = new Slots(options.downloadSlots);
+  }
 
   /**
    * Takes an image to `OK` or `failed`. Never rejects.
    * @param arriving the claim on the store's name, where the ISO has to be downloaded first
    */
   async bringUp(image: Image, arriving?: IncomingFile): Promise<void> {
+    image.arriving = arriving;
     try {
-      if (arriving) await this.#download(image, arriving);
+      if (arriving) await this.#slots.run(image.gone, () => this.#download(image, arriving));
+      else await this.#verify(image);
       await this.prepare(image);
     } catch (error) {
-      await arriving?.discard().catch((left: unknown) => this.options.log.error(messageOf(left)));
+      // Of a deleted image nothing stays; any other download goes on at the next start.
+      const end = image.leaving ? arriving?.discard() : arriving?.end();
+      await end?.catch((left: unknown) => this.options.log.error(messageOf(left)));
       if (!image.gone.aborted) await this.fail(image, error);
     }
   }
@@ -49,6 +66,7 @@ export class Lifecycle {
   /** Shows the new bytes of an ISO that was replaced, or leaves the image as it was and says why. */
   async renew(image: Image): Promise<void> {
     try {
+      await this.#verify(image);
       await this.prepare(image);
     } catch (error) {
       const reason = `The ISO was replaced by a file that cannot be served: ${this.#explain(error)}`;
@@ -63,24 +81,39 @@ export class Lifecycle {
   }
 
   async #download(image: Image, arriving: IncomingFile): Promise<void> {
-    const { idleTimeout, log, store } = this.options;
+    const { log, downloads } = this.options;
     const name = storedNameOf(image.record);
-    log.info(`image ${image.title}: downloading ${name}`);
     const url = checkDownloadUrl(image.record.source?.value ?? '');
-    const download = await openDownload(url, { signal: image.gone, idleTimeout });
-    try {
-      await store.reserve(arriving, download.length ?? 0);
-      const source = sourceOf(download, arriving);
-      await arriving.take(
-        () => source,
-        () => undefined,
-      );
-    } finally {
-      download.body.destroy();
-    }
+    log.info(`image ${image.title}: downloading ${name}`);
+    arriving.demand(await this.#demands(image));
+    await download(url, arriving, { ...downloads, signal: image.gone });
+    await arriving.finish();
+    await arriving.end();
     await this.stored(name);
     const { bytes, sha256 } = arriving;
     await this.#save(image, { ...image.record, status: 'preparing', bytes, sha256 });
+  }
+
+  /** Compares an ISO that is there already with what the client wants it to be. */
+  async #verify(image: Image): Promise<void> {
+    const { hashing, store } = this.options;
+    const { record, gone } = image;
+    const demands = await this.#demands(image);
+    const stored = isLocal(record) ? undefined : await store.find(record.iso);
+    const known: Digests = stored?.sha256 === undefined ? {} : { sha256: stored.sha256 };
+    const wanted = algorithms.filter((algorithm) => demands[algorithm] !== undefined && known[algorithm] === undefined);
+    const computed = wanted.length > 0 ? await hashing.file(isoPathOf(record, store), wanted, gone) : {};
+    checkDigests(demands, { ...known, ...computed });
+  }
+
+  async #demands({ record, gone }: Image): Promise<Digests> {
+    const { digests = {}, sums, value = '' } = record.source ?? {};
+    if (sums === undefined) return digests;
+    const list = await downloadText(checkDownloadUrl(sums), checksumListBytes, {
+      ...this.options.downloads,
+      signal: gone,
+    });
+    return mergeDemands(digests, digestIn(list, fileNameOf(checkDownloadUrl(value)) ?? ''));
   }
 
   async #mount(image: Image): Promise<void> {
@@ -116,16 +149,4 @@ export class Lifecycle {
       log.error(`image ${image.title}: its record could not be saved: ${messageOf(error)}`);
     });
   }
-}
-
-/** A download as the source of a file. */
-function sourceOf({ body, length }: Download, arriving: IncomingFile): Source {
-  // An abort while the file is being closed comes when nobody reads it any more.
-  body.on('error', () => undefined);
-  const complete = () => {
-    if (length === undefined || arriving.bytes === length) return Promise.resolve();
-    const message = `The download ended after ${arriving.bytes} of ${length} bytes`;
-    return Promise.reject(new ServiceError('BAD_GATEWAY', message));
-  };
-  return { stream: body, complete };
 }

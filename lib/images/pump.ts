@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../errors.js';
 
-/** Bytes that may wait for the sink before the stream is told to pause. */
-const waitingBytes = 1024 * 1024;
+/** Bytes that may wait for the sink before the stream is told to pause, and the most that it gets at once. */
+const blockBytes = 1024 * 1024;
 
 /** A request's stream only ever breaks because its client has gone, or its form makes no sense; a download explains. */
 function sourceError(error: unknown): Error {
@@ -11,75 +11,136 @@ function sourceError(error: unknown): Error {
   return new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived', { cause: error });
 }
 
-/** Gathers what arrives while the sink is at work: one large write costs hardly more than one small. */
+/** Most uploads are small, and do with a block of their own size. */
+const smallBytes = 64 * 1024;
+
+/** Blocks to be used again, and no more of them than a few: the garbage collector does not hurry to free shared memory. */
+const freeBlocks: Buffer[] = [];
+const maxFreeBlocks = 8;
+
+/** Memory that other threads can read, for at least so many bytes. */
+function takeBlock(bytes: number): Buffer {
+  if (bytes <= smallBytes) return Buffer.from(new SharedArrayBuffer(2 ** Math.ceil(Math.log2(bytes))));
+  return freeBlocks.pop() ?? Buffer.from(new SharedArrayBuffer(blockBytes));
+}
+
+/** Bytes that are worth the sink's while, and milliseconds that fewer wait for more. */
+const enoughBytes = 512 * 1024;
+const patience = 20;
+
+/** Gathers what arrives: one large write costs hardly more than one small. */
 class Pump {
   #waiting: Buffer[] = [];
   #bytes = 0;
+  /** What the sink is given, each time anew. */
+  #block: Buffer = Buffer.alloc(0);
   #isAtWork = false;
+  #timer: NodeJS.Timeout | undefined;
+  #least = enoughBytes;
   /** Settles when the sink has had all that came, or has failed. */
   work: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly stream: Readable,
     private readonly sink: (bytes: Buffer) => Promise<void>,
+    private readonly failed: () => void,
   ) {}
 
-  /** @param failed told that the sink has failed; `work` says with what */
-  take(chunk: Buffer, failed: () => void): void {
+  take(chunk: Buffer): void {
     this.#waiting.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes >= waitingBytes) this.stream.pause();
-    if (this.#isAtWork) return;
-    this.work = this.#empty();
-    this.work.catch(failed);
+    if (this.#bytes >= blockBytes) this.stream.pause();
+    if (this.#bytes >= enoughBytes) this.#start(enoughBytes);
+    else this.#timer ??= setTimeout(() => this.#start(1), patience);
   }
 
-  /** Leaves out what the sink has not had so far. */
-  drop(): void {
-    this.#waiting = [];
+  /** Hands over what waits: no more will come. What has arrived is worth keeping, also when the rest does not. */
+  flush(): void {
+    this.#start(1);
+  }
+
+  /** Gives the block back. Not after the sink has failed: something may still be reading what it was given. */
+  release(): void {
+    if (this.#block.length === blockBytes && freeBlocks.length < maxFreeBlocks) freeBlocks.push(this.#block);
+    this.#block = Buffer.alloc(0);
+  }
+
+  /** @param least bytes that the sink is not given fewer of */
+  #start(least: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#least = least;
+    if (this.#isAtWork) return;
+    this.work = this.#empty();
+    this.work.catch(this.failed);
   }
 
   async #empty(): Promise<void> {
     // For good when the sink fails: after a gap nothing may follow.
     this.#isAtWork = true;
-    while (this.#waiting.length > 0) {
-      const bytes = Buffer.concat(this.#waiting);
-      this.#waiting = [];
-      this.#bytes = 0;
-      this.stream.resume();
+    while (this.#bytes >= this.#least && this.#bytes > 0) {
+      const bytes = this.#gather();
+      if (this.#bytes < blockBytes) this.stream.resume();
       await this.sink(bytes);
     }
     this.#isAtWork = false;
+    if (this.#bytes > 0) this.#timer ??= setTimeout(() => this.#start(1), patience);
+  }
+
+  /** Moves what waits into the block, as far as it fits. */
+  #gather(): Buffer {
+    if (this.#block.length < Math.min(this.#bytes, blockBytes)) this.#block = takeBlock(this.#bytes);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    let filled = 0;
+    for (const chunk of waiting) {
+      const copied = chunk.copy(this.#block, filled);
+      filled += copied;
+      if (copied < chunk.length) this.#waiting.push(chunk.subarray(copied));
+    }
+    this.#bytes -= filled;
+    return this.#block.subarray(0, filled);
   }
 }
 
 /**
  * Hands all bytes of a stream to a sink, which slows the stream down to its own pace: never more than 2 MiB are held.
- * A sink that fails leaves the stream paused and alive, so that the request it belongs to can still be answered.
+ * The sink gets shared memory, so that another thread can read it at the same time; it is used again for the next bytes
+ * as soon as the sink has resolved. A sink that fails leaves the stream paused and alive, so that the request it belongs
+ * to can still be answered.
+ * @param signal ends it where it is, with the reason of the abort
  * @throws ServiceError BAD_REQUEST when the stream breaks without saying why, and what the sink throws
  */
-export function pump(stream: Readable, sink: (bytes: Buffer) => Promise<void>): Promise<void> {
+export function pump(stream: Readable, sink: (bytes: Buffer) => Promise<void>, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const state = new Pump(stream, sink);
+    const state = new Pump(stream, sink, () => end());
     const settle = (broken?: Error) => {
       stream.pause();
       stream.off('data', more).off('end', end).off('error', fail).off('close', gone);
-      if (broken !== undefined) state.drop();
+      signal?.removeEventListener('abort', abort);
+      state.flush();
       // The last bytes may still be on their way to the disk: the caller is about to close the file, and they may yet fail.
       state.work.then(
-        () => (broken === undefined ? resolve() : reject(broken)),
+        () => {
+          state.release();
+          if (broken === undefined) resolve();
+          else reject(broken);
+        },
         (failed: unknown) => reject(broken ?? (failed instanceof Error ? failed : new Error(String(failed)))),
       );
     };
-    const more = (chunk: Buffer) => state.take(chunk, end);
+    const more = (chunk: Buffer) => state.take(chunk);
     const end = () => settle();
     const fail = (error: unknown) => settle(sourceError(error));
     // What broke the stream before anybody listened is kept in `errored`.
     const gone = () => fail(stream.errored);
+    const abort = () => fail(signal?.reason);
     stream.on('data', more).on('end', end).on('error', fail).on('close', gone);
     // Stays for good: a stream that breaks when nobody takes from it any more must not end the process.
     stream.on('error', () => undefined);
-    if (stream.destroyed) gone();
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) abort();
+    else if (stream.destroyed) gone();
     else stream.resume();
   });
 }

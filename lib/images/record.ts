@@ -1,3 +1,5 @@
+import type { Digests } from './hashing.js';
+
 /** The life of an image; `failed` comes with an `error` and is tried again at the next start. */
 export const statuses = ['downloading iso', 'preparing', 'OK', 'failed'] as const;
 export type Status = (typeof statuses)[number];
@@ -8,6 +10,10 @@ export const sourceKinds = ['isostore', 'isolocal', 'isoweb', 'isoclient'] as co
 export interface ImageSource {
   readonly kind: (typeof sourceKinds)[number];
   readonly value: string;
+  /** What the ISO must have. */
+  readonly digests?: Digests;
+  /** URL of a list of digests in which the ISO's must be. */
+  readonly sums?: string;
 }
 
 /** What is known of an image. Members that this version does not know are kept as they are. */
@@ -40,7 +46,7 @@ export interface Content {
   readonly problems: readonly string[];
 }
 
-function isMembers(value: unknown): value is Members {
+export function isMembers(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

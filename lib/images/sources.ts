@@ -2,10 +2,26 @@ import { realpath } from 'node:fs/promises';
 import { basename, isAbsolute, resolve, sep } from 'node:path';
 import { ServiceError, ifThere, systemCode } from '../errors.js';
 import { checkIso } from '../mount/check-iso.js';
-import { checkFileName, quoted } from '../path.js';
+import { checkFileName, checkName, quoted } from '../path.js';
+import type { DownloadPolicy } from './download.js';
+import { checkHost } from './download-hosts.js';
 import { checkDownloadUrl, fileNameOf, withoutCredentials } from './download-url.js';
+import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
 import type { Store } from './store.js';
+
+/**
+ * Checks the name and version of an image.
+ * @param reserved names that the URL space has for something else, in lower case
+ * @throws ServiceError BAD_REQUEST
+ */
+export function checkImageName(name: string, version: string, reserved: ReadonlySet<string>): void {
+  checkName(name, 'name');
+  checkName(version, 'version');
+  if (!reserved.has(name.toLowerCase())) return;
+  const message = `name ${quoted(name)} is in use by the service (${[...reserved].join(', ')})`;
+  throw new ServiceError('BAD_REQUEST', message);
+}
 
 /** The name that the ISO of a source has, or will have, in the store. */
 export function isoNameOf(source: ImageSource): string {
@@ -50,12 +66,12 @@ export function isMadeFrom(record: ImageRecord, isoName: string, store: Store): 
 }
 
 /**
- * The store's name for a download: the URL's, unless another image is made from a file of that name. Many a mirror
- * calls every ISO `boot.iso`, and one image must not become another one's bytes.
+ * What a new record shows as `iso`. A download is stored under the name in its URL, unless another image is made from a
+ * file of that name: many a mirror calls every ISO `boot.iso`, and one image must not become another one's bytes.
  * @throws ServiceError IN_USE
  */
-export function nameDownload({ name, version, iso }: ImageRecord, isFree: (isoName: string) => boolean): string {
-  if (isFree(iso)) return iso;
+export function nameOfNew({ name, version, iso, source }: ImageRecord, isFree: (isoName: string) => boolean): string {
+  if (source?.kind !== 'isoweb' || isFree(iso)) return iso;
   const own = checkFileName(`${name}-${version}-${iso}`, 'the file name of isoweb');
   if (!isFree(own)) throw new ServiceError('IN_USE', `Other images are made from ${iso} and ${own}`);
   return own;
@@ -116,4 +132,50 @@ export function isToDownload({ status, source, sha256 }: ImageRecord, isStored: 
   }
   if (status !== 'downloading iso') return false;
   throw new ServiceError('NOT_FOUND', 'Its download was interrupted, and its URL is not recorded');
+}
+
+/**
+ * Claims the store's name for the download of an image.
+ * @throws ServiceError BUSY, EXISTS
+ */
+export function claimDownload(record: ImageRecord, store: Store): Promise<IncomingFile> {
+  const source = withoutCredentials(record.source?.value ?? '');
+  return store.receive(storedNameOf(record), { check: checkIso, source });
+}
+
+/** Removes what has arrived of an image's ISO, where that broke off. */
+export async function abandonDownload(record: ImageRecord, store: Store): Promise<void> {
+  if (record.source?.kind !== 'isoweb') return;
+  await store.abandon(storedNameOf(record), withoutCredentials(record.source.value));
+}
+
+/** Whether the store has another file by now than the one that the image was made from. */
+export async function isReplaced(record: ImageRecord, store: Store): Promise<boolean> {
+  const { sha256 } = (await store.find(storedNameOf(record))) ?? {};
+  return sha256 !== undefined && record.sha256 !== undefined && sha256 !== record.sha256;
+}
+
+/** What says where an ISO may come from. */
+export interface SourceRules {
+  readonly store: Store;
+  readonly localFolders: readonly string[] | undefined;
+  readonly downloads: Pick<DownloadPolicy, 'hosts'>;
+}
+
+/**
+ * Checks the source of a new image, as far as that can be done at once.
+ * @returns the claim on the store's name where the ISO has to be downloaded
+ * @throws ServiceError the errors of `checkLocal`, `checkStored`, `checkHost` and `claimDownload`
+ */
+export async function obtain(record: ImageRecord, rules: SourceRules): Promise<IncomingFile | undefined> {
+  const { store, localFolders, downloads } = rules;
+  const { source } = record;
+  if (source === undefined) return undefined;
+  const { kind, value, sums } = source;
+  const name = isoNameOf(source);
+  if (kind === 'isolocal') await store.link(name, await checkLocal(value, localFolders));
+  if (kind === 'isostore') await checkStored(name, store);
+  if (kind !== 'isoweb') return undefined;
+  for (const url of sums === undefined ? [value] : [value, sums]) checkHost(checkDownloadUrl(url), downloads.hosts);
+  return claimDownload(record, store);
 }

@@ -86,6 +86,11 @@ export class StoreState {
     if (known.includes(true)) await this.#save();
   }
 
+  /** Resolves when all changes so far are on the disk, or have failed. */
+  settled(): Promise<void> {
+    return this.#turns.run(() => Promise.resolve());
+  }
+
   async #recall(folder: string): Promise<void> {
     const text = await ifThere(readFile(this.file, 'utf8'));
     if (text === undefined) return;

@@ -4,7 +4,11 @@ import { ServiceError, ifThere, messageOf, systemCode } from '../errors.js';
 import { privateFolder } from '../folder.js';
 import type { Log } from '../log.js';
 import { makeFolder, syncFolder } from './durable.js';
-import { IncomingFile } from './incoming-file.js';
+import { BackgroundDigests, checkOwnName } from './background-digests.js';
+import type { Hashing } from './hashing.js';
+import type { IncomingFile } from './incoming-file.js';
+import { Parts } from './parts.js';
+import { type Arrived, type ExpectedFile, Receiving, type ReceivingOptions } from './receiving.js';
 import { type Stamp, StoreState } from './store-state.js';
 
 /** A file of a store. */
@@ -16,44 +20,54 @@ export interface StoredFile {
   readonly sha256: string | undefined;
 }
 
-/** What is known of a file before it arrives. */
-export interface ExpectedFile {
-  /** Bytes, exactly. */
-  readonly length?: number | undefined;
-  /** Bytes that it takes at most; its length, unless that is not known. */
-  readonly room?: number;
-  /** Looks at the complete file before it gets its name, and throws to refuse it. */
-  readonly check?: (path: string) => Promise<void>;
+export interface StoreOptions extends Pick<ReceivingOptions, 'keptFor' | 'silentAfter'> {
+  readonly log: Log;
+  readonly hashing: Hashing;
 }
 
-/** A store takes any file, unless it is told otherwise. */
-const accept: (path: string) => Promise<void> = () => Promise.resolve();
+/** Milliseconds between two looks at what has waited too long, and at what came by another way. */
+const sweepInterval = 60_000;
 
 /** A flat folder of files, such as the store of ISOs. Names are checked by whoever takes them from a client. */
 export class Store {
-  readonly #receiving = new Map<string, IncomingFile>();
+  readonly #receiving: Receiving;
   readonly #removing = new Set<string>();
+  readonly #background: BackgroundDigests;
+  readonly #sweep: NodeJS.Timeout;
 
   private constructor(
     readonly folder: string,
     private readonly state: StoreState,
-  ) {}
+    parts: Parts,
+    private readonly options: StoreOptions,
+  ) {
+    this.#receiving = new Receiving(folder, parts, {
+      ...options,
+      move: (name, finished) => this.#keep(name, finished),
+    });
+    this.#background = new BackgroundDigests(folder, state, options);
+    this.#sweep = setInterval(() => void this.#tidy(), sweepInterval).unref();
+  }
 
-  /** Opens the folder, which is made if missing, and clears away what an earlier run left unfinished. */
-  static async open(path: string, log: Log): Promise<Store> {
+  /** Opens the folder, which is made if missing, and clears away what an earlier run left and nobody can continue. */
+  static async open(path: string, options: StoreOptions): Promise<Store> {
+    const { hashing, log } = options;
     await makeFolder(join(path, privateFolder));
     // Its files are recognised by the real paths of their open descriptors.
     const folder = await realpath(path);
     const inPrivate = (name: string) => join(folder, privateFolder, name);
-    for (const name of await readdir(inPrivate(''))) {
-      const left = name.endsWith('.part') ? rm(inPrivate(name), { force: true }) : undefined;
-      await left?.catch((error: unknown) => log.warning(`A leftover cannot be removed: ${messageOf(error)}`));
-    }
-    return new Store(folder, await StoreState.open(inPrivate('store.json'), folder, log));
+    const parts = await Parts.open(inPrivate(''), hashing, log);
+    const store = new Store(folder, await StoreState.open(inPrivate('store.json'), folder, log), parts, options);
+    await store.#tidy();
+    return store;
   }
 
-  get #private(): string {
-    return join(this.folder, privateFolder);
+  /** Ends what goes on in the background, and uploads, of which what has arrived is kept. */
+  async stop(): Promise<void> {
+    clearInterval(this.#sweep);
+    this.#background.stop();
+    await this.#receiving.stop();
+    await this.state.settled();
   }
 
   /** Where a file of this name is, or would be. */
@@ -70,7 +84,9 @@ export class Store {
     });
     const shown = names.filter((name) => !name.startsWith('.'));
     const files = await Promise.all(shown.map((name) => this.find(name)));
-    return files.filter((file) => file !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const found = files.filter((file) => file !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const { name, sha256 } of found) if (sha256 === undefined) this.#background.add(name);
+    return found;
   }
 
   /** The complete file of this name; undefined when there is none, or something that is no file. */
@@ -104,41 +120,52 @@ export class Store {
     return this.state.leadsTo(path);
   }
 
+  /** How much of a file is there: of one that is arriving, or has broken off, or is complete; undefined: nothing. */
+  async arrived(name: string): Promise<Arrived | undefined> {
+    const arrived = this.#receiving.arrived(name);
+    if (arrived !== undefined) return arrived;
+    const file = await this.find(name);
+    return file && { bytes: file.bytes, length: file.bytes, isComplete: true };
+  }
+
   /**
    * Claims a name for a file that is about to arrive. Nobody else can until that has ended.
-   * @throws ServiceError BUSY (it is arriving already), EXISTS (a folder has the name), NO_SPACE
+   * @throws ServiceError BAD_REQUEST (a name of the service's own), EXISTS (a folder has the name), and the errors of
+   * `Receiving.receive`
    */
   async receive(name: string, expected: ExpectedFile = {}): Promise<IncomingFile> {
-    const { length, room = length ?? 0, check = accept } = expected;
-    this.#refuseBusy(name);
-    const move = (finished: IncomingFile) => this.#keep(name, finished);
-    const incoming = new IncomingFile(this.#private, length, check, move, () => this.#receiving.delete(name));
-    this.#receiving.set(name, incoming);
-    try {
-      await mkdir(this.#private, { recursive: true });
-      const present = await ifThere(lstat(this.pathOf(name)));
-      if (present?.isDirectory()) throw new ServiceError('EXISTS', `${name} is a folder; choose another name`);
-      await this.reserve(incoming, room);
-    } catch (error) {
-      await incoming.discard();
-      throw error;
-    }
-    return incoming;
+    checkOwnName(name);
+    this.#refuseRemoving(name);
+    return this.#receiving.receive(name, expected);
+  }
+
+  /** Gives up what has arrived from a source, where that broke off. */
+  abandon(name: string, source: string): Promise<void> {
+    return this.#receiving.abandon(name, source);
   }
 
   /** Links a file from elsewhere on the server into the store, under a name that must be free or already that link. */
   async link(name: string, target: string): Promise<void> {
     const path = this.pathOf(name);
     const taken = () => new ServiceError('EXISTS', `The store already has another ${name}; it is not replaced`);
+    checkOwnName(name);
     this.#refuseBusy(name);
     await mkdir(this.folder, { recursive: true });
-    if ((await ifThere(realpath(path))) !== target) {
-      await symlink(target, path).catch((error: unknown) => {
-        throw systemCode(error) === 'EEXIST' ? taken() : error;
-      });
-      await syncFolder(this.folder);
+    if ((await ifThere(realpath(path))) === target) {
+      await this.adopt(name);
+      return;
     }
-    await this.adopt(name);
+    await symlink(target, path).catch((error: unknown) => {
+      throw systemCode(error) === 'EEXIST' ? taken() : error;
+    });
+    try {
+      await syncFolder(this.folder);
+      await this.adopt(name);
+    } catch (error) {
+      // Of a link that nobody knows the listing would tell, and the file server would not follow it.
+      await rm(path, { force: true });
+      throw error;
+    }
   }
 
   /** Remembers a link that is in the store already, such as one that the released service made. */
@@ -150,17 +177,20 @@ export class Store {
   }
 
   /**
-   * Removes a file, or the link to one.
+   * Removes a file, or the link to one, and what has arrived of another one of that name.
    * @returns its record as it was
    * @throws ServiceError NOT_FOUND, BUSY (a new file of that name is arriving)
    */
   async remove(name: string): Promise<StoredFile> {
+    await this.#receiving.endBroken(name);
     this.#refuseBusy(name);
     // At once, so that no image can be made from it any more.
     this.#removing.add(name);
     try {
+      const part = await this.#receiving.drop(name);
       const stats = await ifThere(lstat(this.pathOf(name)));
       if (!stats?.isSymbolicLink() && !stats?.isFile()) {
+        if (part) return { name, bytes: part.bytes, modified: new Date(part.touched), sha256: undefined };
         throw new ServiceError('NOT_FOUND', `There is no file ${name} in the store`);
       }
       // A link whose target has gone is removed too: nothing else could.
@@ -174,23 +204,25 @@ export class Store {
     }
   }
 
-  /**
-   * Sees to it that there is room for a file that is arriving, beside what the others were promised.
-   * @param bytes that it takes at most
-   * @throws ServiceError NO_SPACE
-   */
-  async reserve(arriving: IncomingFile, bytes: number): Promise<void> {
-    arriving.promised = bytes;
+  /** The file system's free bytes, and those that the store's files take. */
+  async space(): Promise<{ readonly free: number; readonly used: number }> {
     const { bavail, bsize } = await statfs(this.folder);
-    let promised = 0;
-    for (const other of this.#receiving.values()) promised += Math.max(0, other.promised - other.bytes);
-    if (promised <= bavail * bsize) return;
-    throw new ServiceError('NO_SPACE', `There is no room for ${bytes} bytes; ${bavail * bsize} bytes are free`);
+    const files = await this.list();
+    return { free: bavail * bsize, used: files.reduce((sum, { bytes }) => sum + bytes, this.#receiving.bytes) };
+  }
+
+  /** Brings the list of all digests, for `sha256sum --check`, up to date. */
+  checksums(): Promise<void> {
+    return this.#background.writeList(() => this.list());
+  }
+
+  #refuseRemoving(name: string): void {
+    if (this.#removing.has(name)) throw new ServiceError('BUSY', `${name} is being deleted`);
   }
 
   #refuseBusy(name: string): void {
-    if (this.#receiving.has(name)) throw new ServiceError('BUSY', `${name} is being uploaded`);
-    if (this.#removing.has(name)) throw new ServiceError('BUSY', `${name} is being deleted`);
+    this.#receiving.refuseBusy(name);
+    this.#refuseRemoving(name);
   }
 
   async #keep(name: string, finished: IncomingFile): Promise<void> {
@@ -198,5 +230,11 @@ export class Store {
     await rename(finished.path, this.pathOf(name));
     await syncFolder(this.folder);
     await this.state.keepDigest(name, finished.sha256, stats);
+  }
+
+  async #tidy(): Promise<void> {
+    await this.#receiving.expire();
+    // For those that came by another way.
+    await this.list().catch((error: unknown) => this.options.log.warning(messageOf(error)));
   }
 }

@@ -40,7 +40,7 @@ class SharedFile {
     try {
       return await this.handle.stat({ bigint: true });
     } catch (cause) {
-      throw new ServiceError('BROKEN_ISO', `The ISO cannot be read: ${systemCode(cause) ?? 'unknown'}`, { cause });
+      throw new ServiceError('INTERNAL', `The ISO cannot be read: ${systemCode(cause) ?? 'unknown'}`, { cause });
     }
   }
 
@@ -61,7 +61,7 @@ class SharedFile {
       return await this.handle.read(buffer, filled, buffer.length - filled, position);
     } catch (cause) {
       const reason = systemCode(cause) ?? 'unknown';
-      throw new ServiceError('BROKEN_ISO', `The ISO cannot be read at byte ${position}: ${reason}`, { cause });
+      throw new ServiceError('INTERNAL', `The ISO cannot be read at byte ${position}: ${reason}`, { cause });
     }
   }
 }

@@ -25,8 +25,12 @@ export async function openIsoFile(path: string): Promise<FileHandle> {
   const handle = await open(path, flags).catch((cause: unknown) => {
     throw refusal(cause);
   });
-  const stats = await handle.stat();
-  if (stats.isFile()) return handle;
-  await handle.close();
-  throw new ServiceError('BAD_REQUEST', irregular);
+  try {
+    const stats = await handle.stat();
+    if (stats.isFile()) return handle;
+    throw new ServiceError('BAD_REQUEST', irregular);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }

@@ -7,7 +7,7 @@ import type { Store, StoredFile } from '../images/store.js';
 import type { Log } from '../log.js';
 import { checkFileName } from '../path.js';
 import { allParameters, queryParameters, required } from './parameters.js';
-import { announcedUpload, receiveUpload } from './upload.js';
+import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js';
 
 export interface FileResource {
   readonly store: Store;
@@ -23,24 +23,36 @@ export function fileRecord({ name, bytes, modified, sha256 }: StoredFile, isIso:
 }
 
 /** The handlers of a flat store of files: list, upload, delete. */
-export function fileHandlers({ store, log, images }: FileResource): Record<'list' | 'put' | 'remove', Handler> {
+export function fileHandlers({
+  store,
+  log,
+  images,
+}: FileResource): Record<'list' | 'head' | 'put' | 'remove', Handler> {
   const record = (file: StoredFile) => fileRecord(file, images !== undefined);
 
   const list: Handler = async (exchange) => {
-    queryParameters(exchange, []);
-    sendJson(exchange, 200, (await store.list()).map(record));
+    const { name } = queryParameters(exchange, ['name']);
+    const files = await store.list();
+    sendJson(exchange, 200, files.filter((file) => name === undefined || file.name === name).map(record));
+  };
+
+  const head: Handler = async (exchange, segments) => {
+    const { name } = queryParameters(exchange, ['name']);
+    if (name === undefined) await list(exchange, segments);
+    else await sendArrived(exchange, store, checkFileName(name, 'name'));
   };
 
   const put: Handler = async (exchange) => {
     const announced = await announcedUpload(exchange, ['name']);
     const name = checkFileName(required(announced.parameters, 'name'), 'name');
     const before = await store.find(name);
-    const arriving = await store.receive(name, announced);
+    const arriving = await claim(exchange, () => store.receive(name, announced));
     await receiveUpload(exchange, announced, arriving, log, async () => {
       log.info(`${name}: uploaded, ${arriving.bytes} bytes`);
       await images?.replaced(name);
       const file = await store.find(name);
-      return { status: before === undefined ? 201 : 200, value: file && record(file) };
+      const location = `/${exchange.path.join('/')}?name=${encodeURIComponent(name)}`;
+      return { status: before === undefined ? 201 : 200, value: file && record(file), location };
     });
   };
 
@@ -54,5 +66,5 @@ export function fileHandlers({ store, log, images }: FileResource): Record<'list
     sendJson(exchange, 200, record(file));
   };
 
-  return { list, put, remove };
+  return { list, head, put, remove };
 }

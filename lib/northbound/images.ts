@@ -6,27 +6,45 @@ import type { Handler } from '../http/router.js';
 import { withoutCredentials } from '../images/download-url.js';
 import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
+import { demanded } from '../images/digests.js';
+import { algorithms } from '../images/hashing.js';
+import type { IncomingFile } from '../images/incoming-file.js';
 import { type ImageRecord, type ImageSource, sourceKinds } from '../images/record.js';
+import type { Store } from '../images/store.js';
 import type { Log } from '../log.js';
+import { checkFileName } from '../path.js';
 import { type Parameters, allParameters, preferredWait, queryParameters, required } from './parameters.js';
-import { announcedUpload, receiveUpload } from './upload.js';
+import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js';
 
 const filterNames = ['id', 'name', 'version', 'iso', 'status'] as const;
 const putNames = ['name', 'version', ...sourceKinds] as const;
-type PutParameters = Parameters<(typeof putNames)[number]>;
+const addNames = [...putNames, ...algorithms, 'sums'] as const;
+type PutParameters = Parameters<(typeof addNames)[number]>;
 
-/** A record as clients see it: without the password that a download's URL may hold. */
+/** A record as clients see it: without the passwords that URLs may hold. */
 function shown(record: ImageRecord): ImageRecord {
   const { source } = record;
   if (source?.kind !== 'isoweb') return record;
-  return { ...record, source: { ...source, value: withoutCredentials(source.value) } };
+  const { value, sums } = source;
+  const open = { value: withoutCredentials(value), ...(sums !== undefined && { sums: withoutCredentials(sums) }) };
+  return { ...record, source: { ...source, ...open } };
+}
+
+/** What the ISO has to be, as a client says it beside its source. */
+function wanted(kind: ImageSource['kind'], parameters: PutParameters): Pick<ImageSource, 'digests' | 'sums'> {
+  const { sums } = parameters;
+  const digests = demanded(parameters);
+  if (sums !== undefined && kind !== 'isoweb') {
+    throw new ServiceError('BAD_REQUEST', `sums belongs to isoweb, and not to ${kind}`);
+  }
+  return { ...(Object.keys(digests).length > 0 && { digests }), ...(sums !== undefined && { sums }) };
 }
 
 /** The source of the ISO; where several are given, the first of the documented order. */
 function sourceOf(parameters: PutParameters): ImageSource {
   for (const kind of sourceKinds) {
     const value = parameters[kind];
-    if (value !== undefined) return { kind, value };
+    if (value !== undefined) return { kind, value, ...wanted(kind, parameters) };
   }
   const message = `A source of the ISO is missing; allowed: one of ${sourceKinds.join(', ')}`;
   throw new ServiceError('BAD_REQUEST', message);
@@ -34,6 +52,7 @@ function sourceOf(parameters: PutParameters): ImageSource {
 
 export interface ImageResource {
   readonly images: Images;
+  readonly isoStore: Store;
   readonly log: Log;
 }
 
@@ -47,14 +66,14 @@ async function upload(exchange: Exchange, { images, log }: ImageResource): Promi
   if (source.kind !== 'isoclient') {
     throw new ServiceError('BAD_REQUEST', `A form with a file cannot have ${source.kind} beside it`);
   }
-  await images.upload(name, version, source.value, announced, (arriving, begin) =>
+  const receive = (arriving: IncomingFile, begin: () => Promise<Image>) =>
     receiveUpload(exchange, announced, arriving, log, async () => {
-      const record = await settledRecord(exchange, await begin());
+      const value = shown(await settledRecord(exchange, await begin()));
       // Whoever wanted to wait for the outcome is told by the status, too.
-      const isOpen = preferredWait(exchange) !== undefined && record.status !== 'OK';
-      return { status: isOpen ? 202 : 201, value: shown(record) };
-    }),
-  );
+      const isOpen = preferredWait(exchange) !== undefined && value.status !== 'OK';
+      return { status: isOpen ? 202 : 201, value, location: `/images/${value.id}` };
+    });
+  await claim(exchange, () => images.upload(name, version, source.value, announced, receive));
 }
 
 /** The record as it is now, or, where the client prefers to wait, as it is then. */
@@ -65,29 +84,38 @@ async function settledRecord(exchange: Exchange, image: Image): Promise<ImageRec
   if (wait === undefined) return record;
   await image.settled(wait * 1000, exchange.closed);
   if (!exchange.response.headersSent) exchange.response.setHeader('Preference-Applied', `wait=${wait}`);
-  return image.record;
+  return image.described;
 }
 
 async function add(exchange: Exchange, parameters: PutParameters, images: Images): Promise<void> {
   const name = required(parameters, 'name');
   const version = required(parameters, 'version');
-  const record = await settledRecord(exchange, await images.add(name, version, sourceOf(parameters)));
-  sendJson(exchange, record.status === 'OK' ? 201 : 202, shown(record));
+  const record = shown(await settledRecord(exchange, await images.add(name, version, sourceOf(parameters))));
+  sendJson(exchange, record.status === 'OK' ? 201 : 202, record, { Location: `/images/${record.id}` });
 }
 
 /** The handlers of images: list, one by id, add, delete. */
-export function imageHandlers(resource: ImageResource): Record<'list' | 'get' | 'put' | 'remove', Handler> {
+export function imageHandlers(resource: ImageResource): Record<'list' | 'head' | 'get' | 'put' | 'remove', Handler> {
   const { images } = resource;
 
   const list: Handler = (exchange) => {
     sendJson(exchange, 200, images.list(queryParameters(exchange, filterNames)).map(shown));
   };
 
+  const head: Handler = async (exchange, segments) => {
+    if (!exchange.query.has('isoclient')) {
+      await list(exchange, segments);
+      return;
+    }
+    const name = required(queryParameters(exchange, putNames), 'isoclient');
+    await sendArrived(exchange, resource.isoStore, checkFileName(name, 'isoclient'));
+  };
+
   const get: Handler = (exchange, { id = '' }) => {
     queryParameters(exchange, []);
     const image = images.get({ id });
     if (image === undefined) throw new ServiceError('NOT_FOUND', 'There is no image with this id');
-    sendJson(exchange, 200, shown(image.record));
+    sendJson(exchange, 200, shown(image.described));
   };
 
   const put: Handler = async (exchange) => {
@@ -97,7 +125,7 @@ export function imageHandlers(resource: ImageResource): Record<'list' | 'get' | 
       await upload(exchange, resource);
       return;
     }
-    const parameters = isFile ? queryParameters(exchange, putNames) : await allParameters(exchange, putNames);
+    const parameters = isFile ? queryParameters(exchange, addNames) : await allParameters(exchange, addNames);
     if (sourceOf(parameters).kind !== 'isoclient') await add(exchange, parameters, images);
     else if (isFile) await upload(exchange, resource);
     else throw new ServiceError('BAD_REQUEST', 'isoclient belongs in the query, and the file in the body');
@@ -115,5 +143,5 @@ export function imageHandlers(resource: ImageResource): Record<'list' | 'get' | 
     sendJson(exchange, 200, shown(await images.remove(image)));
   };
 
-  return { list, get, put, remove };
+  return { list, head, get, put, remove };
 }

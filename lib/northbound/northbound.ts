@@ -6,6 +6,7 @@ import type { Log } from '../log.js';
 import { fileHandlers } from './files.js';
 import { imageHandlers } from './images.js';
 import { indexHandler } from './index-page.js';
+import { statusHandler } from './status.js';
 
 export interface NorthboundOptions {
   readonly images: Images;
@@ -18,23 +19,27 @@ export interface NorthboundOptions {
 /** The management API. */
 export function createNorthbound(options: NorthboundOptions): Application {
   const { images, isoStore, microkernelStore, log } = options;
-  const image = imageHandlers({ images, log });
+  const image = imageHandlers({ images, isoStore, log });
   const iso = fileHandlers({ store: isoStore, images, log });
   const microkernel = fileHandlers({ store: microkernelStore, log });
   const routes: readonly Route[] = [
     ['GET', '/images', image.list],
+    ['HEAD', '/images', image.head],
     ['GET', '/images/:id', image.get],
     ['PUT', '/images', image.put],
     ['POST', '/images', image.put],
     ['DELETE', '/images', image.remove],
     ['GET', '/iso', iso.list],
+    ['HEAD', '/iso', iso.head],
     ['PUT', '/iso', iso.put],
     ['POST', '/iso', iso.put],
     ['DELETE', '/iso', iso.remove],
     ['GET', '/microkernel', microkernel.list],
+    ['HEAD', '/microkernel', microkernel.head],
     ['PUT', '/microkernel', microkernel.put],
     ['POST', '/microkernel', microkernel.put],
     ['DELETE', '/microkernel', microkernel.remove],
+    ['GET', '/status', statusHandler({ iso: isoStore, microkernel: microkernelStore })],
     ['GET', '/', indexHandler(options.version, () => routes)],
   ];
   return createRouter(routes);

@@ -165,13 +165,6 @@ t.test('HTTP/1.0 and chunked uploads have only the last line', withTools, async 
   t.equal((await stored('chunked.iso')).toString(), text);
 });
 
-t.test('curl -C, which sends a part of a file, is refused', withTools, async (t) => {
-  const { status, text } = await curl(['-C', '1000', '-T', noiseFile, `${north}/iso?name=part.iso`]);
-  t.equal(status, 400);
-  t.match(text, /Content-Range/);
-  t.equal((await ask(south, '/iso/part.iso')).status, 404);
-});
-
 t.test('curl and wget continue an interrupted download', withTools, async (t) => {
   await curl(['-T', noiseFile, `${north}/iso?name=continued.iso`]);
   for (const [command, ...args] of [

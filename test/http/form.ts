@@ -37,7 +37,6 @@ async function receive(exchange: Exchange) {
     fileName,
     bytes: content.length,
     text: content.toString().slice(0, 20),
-    length: upload.length ?? '?',
   };
 }
 
@@ -59,7 +58,6 @@ t.test('a browser form gives the fields before the file, the name of the file, a
     fileName: 'Täst ß 光.iso',
     bytes: 700_000,
     text: 'contentcontentconten',
-    length: '?',
   });
 });
 

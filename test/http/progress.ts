@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { openUpload } from '../../lib/http/body.js';
+import { checkUpload, openUpload } from '../../lib/http/body.js';
 import { UploadProgress } from '../../lib/http/progress.js';
 import { ask, json, talk } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
@@ -13,7 +13,8 @@ const finished = `${percentages.join('')}Upload finished!\n`;
 /** Receives a body, and fails once so many bytes have come; a failure is answered as an upload's is. */
 const uploading = (failAt = Infinity) =>
   everywhere(async (exchange) => {
-    const { stream, length } = openUpload(exchange);
+    const { length } = checkUpload(exchange.request);
+    const { stream } = openUpload(exchange);
     const progress = new UploadProgress(exchange, length);
     const receive = async () => {
       let bytes = 0;

@@ -53,6 +53,7 @@ t.test('each kind of error has its status', async (t) => {
     ['LENGTH_REQUIRED', 411],
     ['TOO_LARGE', 413],
     ['UNSUPPORTED_MEDIA_TYPE', 415],
+    ['DIGEST_MISMATCH', 422],
     ['NOT_AN_ISO', 422],
     ['TRUNCATED', 422],
     ['BROKEN_ISO', 422],
@@ -77,7 +78,7 @@ t.test('each kind of error has its status', async (t) => {
     t.equal(answer.status, status, code);
     t.same(json(answer), { message: `because ${code}`, code });
     t.equal(answer.headers['content-type'], 'application/json');
-    t.equal(answer.headers['retry-after'], code === 'UNAVAILABLE' ? '5' : undefined, code);
+    t.equal(answer.headers['retry-after'], ['UNAVAILABLE', 'BUSY'].includes(code) ? '5' : undefined, code);
   }
 });
 

@@ -57,7 +57,7 @@ t.test('OPTIONS and a method that the resource lacks say what is allowed', async
   const { url } = await startHttp(t, () => createRouter(routes));
   const cases: [path: string, allow: string][] = [
     ['/', 'GET, HEAD, OPTIONS'],
-    ['/images', 'GET, PUT, HEAD, OPTIONS'],
+    ['/images', 'GET, HEAD, PUT, OPTIONS'],
     ['/a/b/part', 'POST, OPTIONS'],
   ];
   for (const [path, allow] of cases) {

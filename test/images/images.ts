@@ -11,7 +11,7 @@ import type { IncomingFile } from '../../lib/images/incoming-file.js';
 import type { ImageSource } from '../../lib/images/record.js';
 import type { Store } from '../../lib/images/store.js';
 import { farEnd } from '../fixtures/download-server.js';
-import { FakeDriver, patient, saved, startImages, temporariesIn, textIn } from '../fixtures/images-setup.js';
+import { FakeDriver, patient, startImages, temporariesIn, textIn } from '../fixtures/images-setup.js';
 import { smallIso } from '../fixtures/small-iso.js';
 
 type Service = Awaited<ReturnType<typeof startImages>>;
@@ -31,14 +31,14 @@ async function newFolder(t: Test): Promise<string> {
 async function settled({ images, inventory }: Service, version: string, source: ImageSource): Promise<Image> {
   const image = await images.add('ubuntu', version, source);
   await image.settled(5000, patient);
-  await saved(inventory);
+  await inventory.settled();
   return image;
 }
 
 /** Waits until nothing goes on any more, and everything is on the disk. */
 async function atRest({ images, inventory }: Service): Promise<void> {
   for (const { id } of images.list({})) await images.get({ id })?.settled(5000, patient);
-  await saved(inventory);
+  await inventory.settled();
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -279,7 +279,7 @@ for (const [what, error, handler] of farEnds) {
   t.test(`when the far end ${what} the image has failed with words, and a good ISO of the name stays`, async (t) => {
     const folder = await newFolder(t);
     const far = await farEnd(t, handler);
-    const service = await startImages(t, folder, { idleTimeout: 200 });
+    const service = await startImages(t, folder, { downloads: { idleTimeout: 200, tries: 1 } });
     const { store } = service;
     for (const [version, name] of [
       ['1', 'one.iso'],
@@ -407,7 +407,7 @@ t.test('a failed download is never taken for an older ISO of its name, not even 
   const still = second.images.get({ name: 'ubuntu', version: '1' });
   await still?.settled(5000, patient);
   t.equal(still?.record.status, 'failed', 'the far end is still away');
-  await saved(second.inventory);
+  await second.inventory.settled();
   isBack = true;
   const { images } = await startImages(t, folder);
   const again = images.get({ name: 'ubuntu', version: '1' });

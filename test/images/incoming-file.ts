@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { IncomingFile, type Source } from '../../lib/images/incoming-file.js';
+import { Hashing } from '../../lib/images/hashing.js';
+import { IncomingFile, type IncomingOptions, type Source } from '../../lib/images/incoming-file.js';
+import { Part } from '../../lib/images/part.js';
 import { beforeEach, systemError } from '../fixtures/disk.js';
 import { descriptorsBelow } from '../fixtures/folder-setup.js';
 import { Random } from '../fixtures/random.js';
 
 const nothing = () => undefined;
+const hashing = new Hashing();
 
 function sourceOf(stream: Readable): Source {
   return { stream, complete: () => Promise.resolve() };
@@ -44,13 +47,14 @@ function setUp(
   const base = t.testdir({ transit: {}, stored: { 'x.iso': 'old' } });
   const target = join(base, 'stored', 'x.iso');
   let released = 0;
-  const incoming = new IncomingFile(
-    join(base, 'transit'),
-    length,
-    check,
-    ({ path }) => (move ? move(target) : rename(path, target)),
-    () => released++,
-  );
+  const incoming = new IncomingFile({
+    name: 'x.iso',
+    part: new Part(join(base, 'transit', 'x'), hashing),
+    ...{ length, check, offset: 0, source: undefined, boot: '' },
+    reserve: () => Promise.resolve(),
+    move: ({ path }) => (move ? move(target) : rename(path, target)),
+    release: () => released++,
+  });
   return { incoming, folder: join(base, 'transit'), target, released: () => released };
 }
 
@@ -297,12 +301,216 @@ t.test('a incoming that is given up before a byte has come leaves nothing', asyn
   t.same(await readdir(folder), []);
 });
 
-t.test('a temporary name is nobody else’s', async (t) => {
-  const { incoming } = setUp(t);
-  await writeFile(incoming.path, 'somebody else’s');
+t.test('a link in the place of the temporary file is not followed', async (t) => {
+  const { incoming, target } = setUp(t, undefined, () => Promise.reject(refused));
+  await symlink(target, incoming.path);
   await t.rejects(
     incoming.take(() => two(), nothing),
-    { code: 'EEXIST' },
+    refused,
   );
-  await t.rejects(stat(incoming.path), { code: 'ENOENT' });
+  t.equal(await readFile(target, 'utf8'), 'old');
+});
+
+interface Continuing {
+  readonly folder: string;
+  readonly target: string;
+  /** What each claim said when it ended: whether its part can be continued. */
+  readonly kept: boolean[];
+  /** Claims the name again, in the same run or in the next one. */
+  readonly claim: (options?: Partial<IncomingOptions>) => IncomingFile;
+}
+
+/** One part, and those who fill it one after the other. */
+function setUpContinuing(t: Test): Continuing {
+  const base = t.testdir({ transit: {}, stored: { 'x.iso': 'old' } });
+  const target = join(base, 'stored', 'x.iso');
+  const part = new Part(join(base, 'transit', 'x'), hashing);
+  const kept: boolean[] = [];
+  const claim = (options: Partial<IncomingOptions> = {}) =>
+    new IncomingFile({
+      ...{ name: 'x.iso', part, length: undefined, offset: 0, source: 'far', boot: 'now' },
+      check: () => Promise.resolve(),
+      reserve: () => Promise.resolve(),
+      move: ({ path }) => rename(path, target),
+      release: (isKept) => kept.push(isKept),
+      ...options,
+    });
+  return { folder: join(base, 'transit'), target, kept, claim };
+}
+
+const origin = { validator: '"first"', length: 12 };
+
+/** Five more bytes come, and then the far end is gone. */
+async function breakOff(t: Test, incoming: IncomingFile): Promise<void> {
+  const before = incoming.bytes;
+  const stream = started();
+  const appended = t.rejects(incoming.append(stream), refused);
+  while (incoming.bytes === before) await turn();
+  stream.destroy(refused);
+  await appended;
+}
+
+t.test('a download goes on where it broke off, as often as it takes, and the file is whole', async (t) => {
+  const { claim, kept, folder, target } = setUpContinuing(t);
+  const incoming = claim();
+  t.same([incoming.bytes, incoming.origin, incoming.length], [0, undefined, undefined]);
+  await incoming.begin(origin);
+  t.same([incoming.origin, incoming.length], [origin, 12]);
+  await breakOff(t, incoming);
+  t.equal(incoming.bytes, 5);
+  await breakOff(t, incoming);
+  await incoming.append(Readable.from([Buffer.from('!!')]));
+  await incoming.finish();
+  await incoming.end();
+  t.equal(await readFile(target, 'utf8'), 'firstfirst!!');
+  t.equal(incoming.sha256, createHash('sha256').update('firstfirst!!').digest('hex'));
+  t.same(kept, [false]);
+  t.same(await readdir(folder), []);
+});
+
+t.test('a download that is ended in the middle is kept with its origin, for the next one', async (t) => {
+  const { claim, kept, folder, target } = setUpContinuing(t);
+  const first = claim();
+  await first.begin(origin);
+  await breakOff(t, first);
+  await Promise.all([first.end(), first.end(), first.ended]);
+  t.same(kept, [true]);
+  t.equal(await descriptorsBelow(folder), 0);
+  t.match(JSON.parse(await readFile(join(folder, 'x.json'), 'utf8')), {
+    ...{ name: 'x.iso', source: 'far', length: 12, origin, boot: 'now', synced: 5 },
+  });
+  const second = claim();
+  t.same([second.bytes, second.origin], [5, origin]);
+  await second.append(Readable.from([Buffer.from(' second')]));
+  await second.finish();
+  await second.end();
+  t.equal(await readFile(target, 'utf8'), 'first second');
+});
+
+t.test('a download whose far end has another file by now begins anew, also in the middle', async (t) => {
+  const { claim, target } = setUpContinuing(t);
+  const incoming = claim();
+  await incoming.begin(origin);
+  await breakOff(t, incoming);
+  const other = { validator: '"other"', length: 3 };
+  await incoming.begin(other);
+  t.same([incoming.bytes, incoming.origin, incoming.length], [0, other, 3]);
+  await incoming.append(Readable.from([Buffer.from('new')]));
+  await incoming.finish();
+  await incoming.end();
+  t.equal(await readFile(target, 'utf8'), 'new');
+  t.equal(incoming.sha256, createHash('sha256').update('new').digest('hex'));
+});
+
+t.test('a download whose far end cannot say whether it still has the same file is not kept', async (t) => {
+  const { claim, kept, folder } = setUpContinuing(t);
+  const incoming = claim();
+  const unsure = { validator: undefined, length: 12 };
+  await incoming.begin(unsure);
+  t.same(incoming.origin, unsure);
+  await breakOff(t, incoming);
+  await incoming.end();
+  t.same(kept, [false]);
+  t.same(await readdir(folder), []);
+});
+
+t.test('a download for which there is no room keeps what it has', async (t) => {
+  const { claim, kept } = setUpContinuing(t);
+  const first = claim();
+  await first.begin(origin);
+  await breakOff(t, first);
+  await first.end();
+  const asked: number[] = [];
+  const reserve = (_: IncomingFile, bytes: number) => {
+    asked.push(bytes);
+    return Promise.reject(new ServiceError('NO_SPACE', 'no'));
+  };
+  const second = claim({ reserve });
+  await t.rejects(second.begin({ validator: '"large"', length: 1000 }), { code: 'NO_SPACE' });
+  await second.end();
+  t.same(asked, [1000]);
+  t.same(kept, [true, true]);
+  t.same([claim().bytes, claim().origin], [5, origin]);
+});
+
+t.test('what is given up or fails for good is not kept', async (t) => {
+  const { claim, kept, folder } = setUpContinuing(t);
+  const begun = async (options?: Partial<IncomingOptions>) => {
+    const incoming = claim(options);
+    await incoming.begin({ validator: '"tag"', length: undefined });
+    await incoming.append(Readable.from([Buffer.from('some')]));
+    return incoming;
+  };
+  await (await begun()).discard();
+  const short = await begun({ length: 5 });
+  await t.rejects(short.finish(), { code: 'BAD_REQUEST', message: /after 4 of 5 bytes/ });
+  await short.end();
+  const wrong = await begun();
+  wrong.demand({ sha256: 'a'.repeat(64) });
+  await t.rejects(wrong.finish(), { code: 'DIGEST_MISMATCH' });
+  await wrong.end();
+  t.same(kept, [false, false, false]);
+  t.same(await readdir(folder), []);
+});
+
+t.test('the file must have the digests that were demanded, also those of bytes from before', async (t) => {
+  const { claim, target } = setUpContinuing(t);
+  const first = claim();
+  await first.begin(origin);
+  await breakOff(t, first);
+  await first.end();
+  const digest = (algorithm: string) => createHash(algorithm).update('first!').digest('hex');
+  const second = claim();
+  second.demand({ sha512: digest('sha512'), md5: digest('md5') });
+  await second.append(Readable.from([Buffer.from('!')]));
+  await second.finish();
+  await second.end();
+  t.equal(await readFile(target, 'utf8'), 'first!');
+  t.equal(second.sha256, digest('sha256'));
+});
+
+t.test('an upload that is interrupted ends soon, and its bytes are kept', async (t) => {
+  const { claim, kept } = setUpContinuing(t);
+  const incoming = claim({ length: 12 });
+  t.equal(incoming.isEnding, false);
+  const taken = incoming.take(() => sourceOf(started()), nothing);
+  while (incoming.bytes === 0) await turn();
+  const rejected = t.rejects(taken, { code: 'TIMEOUT' });
+  await incoming.interrupt();
+  await rejected;
+  t.equal(incoming.isEnding, true);
+  t.same(kept, [true]);
+  const second = claim({ length: 12, offset: 5 });
+  await second.take(() => textSource(' second'), nothing);
+  t.equal(second.bytes, 12);
+});
+
+t.test('an upload that was interrupted before its first byte takes none', async (t) => {
+  const { claim, kept, folder } = setUpContinuing(t);
+  const incoming = claim();
+  const interrupted = incoming.interrupt();
+  await t.rejects(
+    incoming.take(() => two(), nothing),
+    { code: 'TIMEOUT' },
+  );
+  await interrupted;
+  t.same(kept, [false]);
+  t.same(await readdir(folder), []);
+});
+
+t.test('an upload knows how fast it is and for how long nothing has come', async (t) => {
+  const { claim } = setUpContinuing(t);
+  const incoming = claim();
+  t.equal(incoming.rate, 0);
+  t.equal(incoming.silence, 0);
+  const stream = started();
+  const taken = incoming.take(() => sourceOf(stream), nothing);
+  while (incoming.rate === 0) await turn();
+  t.equal(incoming.rate, 1, '5 bytes in 5 seconds');
+  while (incoming.silence < 30) await sleep(5);
+  stream.push('more');
+  while (incoming.bytes === 5) await turn();
+  t.ok(incoming.silence < 30);
+  stream.push(null);
+  await taken;
 });

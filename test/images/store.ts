@@ -21,19 +21,19 @@ import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { Hashing } from '../../lib/images/hashing.js';
 import { Store } from '../../lib/images/store.js';
 import { createLog } from '../../lib/log.js';
 import { privateFolder } from '../../lib/folder.js';
 import { systemError } from '../fixtures/disk.js';
 import { makeFifo } from '../fixtures/folder-setup.js';
+import { waitFor } from '../fixtures/wait.js';
 
 const writer = fileURLToPath(new URL('../fixtures/store-writer.js', import.meta.url));
 
 async function openStore(folder: string, said: string[] = []): Promise<Store> {
-  return Store.open(
-    folder,
-    createLog(0, (line) => said.push(line)),
-  );
+  const log = createLog(0, (line) => said.push(line));
+  return Store.open(folder, { log, hashing: new Hashing(), keptFor: 86_400_000 });
 }
 
 /** A store in a folder of its own; `outside` is a folder beside it. */
@@ -435,6 +435,85 @@ t.test('when the memory cannot be written the file is stored all the same, and t
   await put(store, 'x.iso', 'content');
   t.equal((await store.find('x.iso'))?.sha256, sha256('content'));
   t.match(said, [/ warning .*store\.json could not be written/]);
+});
+
+t.test('files that were copied in by hand get a digest by themselves, and keep it', async (t) => {
+  const { folder, outside } = await setUp(t);
+  for (const name of ['x.iso', 'y.iso', 'young.iso']) await writeFile(join(folder, name), name);
+  for (const name of ['x.iso', 'y.iso']) await utimes(join(folder, name), 1000, 1000);
+  await symlink(join(outside, 'far.iso'), join(folder, 'link.iso'));
+  await utimes(join(outside, 'far.iso'), 1000, 1000);
+  const said: string[] = [];
+  const store = await openStore(folder, said);
+  const digests = async (one: Store) => (await one.list()).map((file) => [file.name, file.sha256]);
+  const count = () => said.filter((line) => line.includes('SHA-256')).length;
+  await waitFor('digests', () => count() === 2);
+  const known = [
+    ['link.iso', undefined],
+    ['x.iso', sha256('x.iso')],
+    ['y.iso', sha256('y.iso')],
+    ['young.iso', undefined],
+  ];
+  t.same(await digests(store), known);
+  await store.stop();
+  const again = await openStore(folder, said);
+  t.same(await digests(again), known);
+  await again.stop();
+  t.equal(count(), 2, 'each was read once');
+});
+
+t.test("the name of the list of digests is nobody else's", async (t) => {
+  const { store, outside } = await setUp(t);
+  await t.rejects(store.receive('SHA256SUMS'), { code: 'BAD_REQUEST' });
+  await t.rejects(store.link('SHA256SUMS', join(outside, 'far.iso')), { code: 'BAD_REQUEST' });
+  t.same(await store.list(), []);
+});
+
+t.test(
+  'how much of a file is there can be seen while it arrives, after it broke off and when it is whole',
+  async (t) => {
+    const { store, folder } = await setUp(t);
+    t.equal(await store.arrived('x.iso'), undefined);
+    const incoming = await store.receive('x.iso', { length: 10, source: 'upload' });
+    const stream = new Readable({ read: () => undefined });
+    const taken = incoming.take(
+      () => ({ stream, complete: () => Promise.resolve() }),
+      () => undefined,
+    );
+    stream.push('seven..');
+    await waitFor('its bytes', async () => (await store.arrived('x.iso'))?.bytes === 7);
+    t.equal((await store.space()).used, 7);
+    stream.destroy();
+    await t.rejects(taken, { code: 'BAD_REQUEST' });
+    const again = await openStore(folder);
+    for (const one of [store, again]) t.same(await one.arrived('x.iso'), { bytes: 7, length: 10, isComplete: false });
+    t.match(await again.remove('x.iso'), { name: 'x.iso', bytes: 7, sha256: undefined }, 'it can be deleted');
+    t.equal(await again.arrived('x.iso'), undefined);
+    t.same(await temporaries(folder), []);
+    await put(again, 'x.iso', 'content');
+    t.same(await again.arrived('x.iso'), { bytes: 7, length: 7, isComplete: true });
+    t.equal((await again.space()).used, 7);
+  },
+);
+
+t.test('deleting a file deletes also what has arrived of another one of its name', async (t) => {
+  const { store, folder } = await setUp(t);
+  await put(store, 'x.iso', 'content');
+  const before = await store.find('x.iso');
+  const incoming = await store.receive('x.iso', { length: 10, source: 'upload' });
+  const stream = new Readable({ read: () => undefined });
+  stream.push('half');
+  setImmediate(() => stream.destroy());
+  await t.rejects(
+    incoming.take(
+      () => ({ stream, complete: () => Promise.resolve() }),
+      () => undefined,
+    ),
+  );
+  t.same(await store.find('x.iso'), before, 'until then both are there');
+  t.same(await store.remove('x.iso'), before);
+  t.same(await temporaries(folder), []);
+  t.same(await store.list(), []);
 });
 
 /** Runs the writer and kills it a moment after it is ready; returns how many files it says that it has stored. */

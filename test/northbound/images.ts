@@ -364,7 +364,7 @@ t.test('the password of a download is never in the log, however the download end
     t.match(await settledImage(north, name), { status: 'failed' }, path);
   }
   const refused = ['/', '/..', '/%zz', '/a%2Fb'].map(withPassword);
-  refused.push('ftp%3A%2F%2Fuser%3As3cret%40h%2Fa.iso', 'http%3Auser%3As3cret%40h', '%2F%2Fuser%3As3cret%40h%2Fx');
+  refused.push('gopher%3A%2F%2Fuser%3As3cret%40h%2Fa.iso', 'http%3Auser%3As3cret%40h', '%2F%2Fuser%3As3cret%40h%2Fx');
   for (const url of refused) {
     const answer = await put(service, `name=bad&version=1&isoweb=${url}`);
     t.equal(answer.status, 400, url);

@@ -5,10 +5,11 @@ import { startTestService } from '../fixtures/service.js';
 t.test('each resource says which methods it has', async (t) => {
   const { north } = await startTestService(t);
   const cases: [path: string, allow: string][] = [
-    ['/images', 'GET, PUT, POST, DELETE, HEAD, OPTIONS'],
+    ['/images', 'GET, HEAD, PUT, POST, DELETE, OPTIONS'],
     ['/images/some-id', 'GET, HEAD, OPTIONS'],
-    ['/iso', 'GET, PUT, POST, DELETE, HEAD, OPTIONS'],
-    ['/microkernel', 'GET, PUT, POST, DELETE, HEAD, OPTIONS'],
+    ['/iso', 'GET, HEAD, PUT, POST, DELETE, OPTIONS'],
+    ['/microkernel', 'GET, HEAD, PUT, POST, DELETE, OPTIONS'],
+    ['/status', 'GET, HEAD, OPTIONS'],
     ['/', 'GET, HEAD, OPTIONS'],
   ];
   for (const [path, allow] of cases) {
