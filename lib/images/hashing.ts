@@ -9,7 +9,7 @@ export type Digests = Readonly<Partial<Record<Algorithm, string>>>;
 /** What the thread is told to do. `id` says with which of the digests that it is computing. */
 export type HashCommand =
   | { readonly type: 'open'; readonly id: number; readonly algorithms: readonly Algorithm[] }
-  | { readonly type: 'update'; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly type: 'update'; readonly id: number; readonly chunks: readonly Uint8Array<ArrayBuffer>[] }
   | { readonly type: 'digest'; readonly id: number }
   | { readonly type: 'discard'; readonly id: number }
   | { readonly type: 'file'; readonly id: number; readonly algorithms: readonly Algorithm[]; readonly path: string }
@@ -33,10 +33,10 @@ export interface HashReply {
 /** Digests of bytes that arrive one after the other. Whoever opened it ends it, by `digest` or by `discard`. */
 export interface Hasher {
   /**
-   * Takes the next bytes; calls count in the order in which they are made. Resolves when the bytes may be changed again.
-   * Bytes in a SharedArrayBuffer are read where they are, others are copied.
+   * Takes the next bytes, for good: chunks that have their memory for themselves are empty afterwards, others are copied.
+   * Calls count in the order in which they are made. Resolves when the bytes are digested.
    */
-  update(bytes: Buffer): Promise<void>;
+  update(chunks: readonly Buffer[]): Promise<void>;
   /** Of all bytes so far. */
   digest(): Promise<Digests>;
   /** Lets go of the state without a result. Safe to call at any time. */
@@ -121,6 +121,13 @@ class Thread {
   }
 }
 
+/** Node's small Buffers share one pool: to transfer that away would take the bytes of strangers with it. */
+function ownMemory(chunk: Buffer): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = chunk;
+  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+  return isWhole ? new Uint8Array(buffer) : new Uint8Array(chunk);
+}
+
 class ThreadHasher implements Hasher {
   readonly #id: number;
 
@@ -132,14 +139,12 @@ class ThreadHasher implements Hasher {
     thread.tell({ type: 'open', id: this.#id, algorithms });
   }
 
-  async update(bytes: Buffer): Promise<void> {
-    if (bytes.buffer instanceof SharedArrayBuffer) {
-      await this.thread.ask({ type: 'update', id: this.#id, bytes });
-      return;
-    }
-    // Node's small Buffers share one pool: to transfer that away would take the bytes of strangers with it.
-    const copy = new Uint8Array(bytes);
-    await this.thread.ask({ type: 'update', id: this.#id, bytes: copy }, [copy.buffer]);
+  async update(chunks: readonly Buffer[]): Promise<void> {
+    const own = chunks.map(ownMemory);
+    await this.thread.ask(
+      { type: 'update', id: this.#id, chunks: own },
+      own.map(({ buffer }) => buffer),
+    );
   }
 
   digest(): Promise<Digests> {

@@ -122,14 +122,15 @@ export class IncomingFile implements Target {
     );
   }
 
-  /** Adds what a stream gives, to its end. @param progress told the bytes so far, after each write */
+  /** Adds what a stream gives, to its end; the memory of its chunks is given away. @param progress told the bytes so far, after each write */
   async append(stream: Readable, progress: (bytes: number) => void = () => undefined): Promise<void> {
     const { part } = this.options;
     await this.#onDisk(() => part.open(this.#algorithms));
     part.touched = Date.now();
-    const write = async (bytes: Buffer) => {
-      await this.#onDisk(() => part.write(bytes));
-      this.#rate.add(bytes.length);
+    const write = async (chunks: readonly Buffer[]) => {
+      const before = part.bytes;
+      await this.#onDisk(() => part.write(chunks));
+      this.#rate.add(part.bytes - before);
       progress(part.bytes);
     };
     await pump(stream, write, this.#interruption.signal);

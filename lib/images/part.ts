@@ -32,17 +32,33 @@ export async function bootOf(): Promise<string> {
   return (await ifThere(readFile('/proc/sys/kernel/random/boot_id', 'utf8')))?.trim() ?? '';
 }
 
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+/** @returns how many bytes there were */
+async function writeAll(file: FileHandle, chunks: readonly Buffer[], position: number): Promise<number> {
+  let done = 0;
+  for (let rest = chunks; rest.length > 0;) {
+    const { bytesWritten } = await file.writev(rest, position + done);
     done += bytesWritten;
+    rest = after(rest, bytesWritten);
   }
+  return done;
+}
+
+/** What is left of chunks behind so many bytes. */
+function after(chunks: readonly Buffer[], bytes: number): Buffer[] {
+  let skipped = 0;
+  return chunks.flatMap((chunk) => {
+    const begin = Math.min(chunk.length, bytes - skipped);
+    skipped += begin;
+    return begin < chunk.length ? [chunk.subarray(begin)] : [];
+  });
 }
 
 /** The bytes of a file that has not arrived whole, out of sight, with the digests of what is there. */
 export class Part {
   #file: FileHandle | undefined;
   #hasher: { readonly algorithms: readonly Algorithm[]; readonly state: Hasher } | undefined;
+  /** Settles when the last bytes that the hasher got are digested. */
+  #digested: Promise<void> = Promise.resolve();
 
   /**
    * @param stem path without its ending: `.part` for the bytes, `.json` for the record
@@ -91,20 +107,23 @@ export class Part {
     this.#dropHasher();
     const state = this.hashing.open(algorithms);
     this.#hasher = { algorithms, state };
-    const buffer = Buffer.from(new SharedArrayBuffer(Math.min(block, this.count)));
     for (let at = 0; at < this.count;) {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, this.count - at), at);
+      const buffer = Buffer.allocUnsafeSlow(Math.min(block, this.count - at));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
       if (bytesRead === 0) throw new Error('The part has lost bytes while it was read');
-      await state.update(buffer.subarray(0, bytesRead));
+      await state.update([buffer.subarray(0, bytesRead)]);
       at += bytesRead;
     }
   }
 
-  /** Adds bytes at the end; hashed while the disk is at work. */
-  async write(bytes: Buffer): Promise<void> {
+  /** Adds bytes at the end. Their memory is given away: they are digested while the next ones are written. */
+  async write(chunks: readonly Buffer[]): Promise<void> {
     const { file, hasher } = this.#opened();
-    await Promise.all([hasher.update(bytes), writeAll(file, bytes, this.count)]);
-    this.count += bytes.length;
+    const [bytes] = await Promise.all([writeAll(file, chunks, this.count), this.#digested]);
+    this.#digested = hasher.update(chunks);
+    // Told to whoever writes next, or asks for the digests.
+    this.#digested.catch(() => undefined);
+    this.count += bytes;
     this.touched = Date.now();
   }
 

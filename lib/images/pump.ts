@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../errors.js';
 
-/** Bytes that may wait for the sink before the stream is told to pause, and the most that it gets at once. */
-const blockBytes = 1024 * 1024;
+/** Bytes that may wait for the sink before the stream is told to pause, and in how many chunks. */
+const mostBytes = 512 * 1024;
+const mostChunks = 1024;
 
 /** A request's stream only ever breaks because its client has gone, or its form makes no sense; a download explains. */
 function sourceError(error: unknown): Error {
@@ -11,58 +12,42 @@ function sourceError(error: unknown): Error {
   return new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived', { cause: error });
 }
 
-/** Most uploads are small, and do with a block of their own size. */
-const smallBytes = 64 * 1024;
-
-/** Blocks to be used again, and no more of them than a few: the garbage collector does not hurry to free shared memory. */
-const freeBlocks: Buffer[] = [];
-const maxFreeBlocks = 8;
-
-/** Memory that other threads can read, for at least so many bytes. */
-function takeBlock(bytes: number): Buffer {
-  if (bytes <= smallBytes) return Buffer.from(new SharedArrayBuffer(2 ** Math.ceil(Math.log2(bytes))));
-  return freeBlocks.pop() ?? Buffer.from(new SharedArrayBuffer(blockBytes));
-}
-
 /** Bytes that are worth the sink's while, and milliseconds that fewer wait for more. */
-const enoughBytes = 512 * 1024;
+const enoughBytes = 256 * 1024;
 const patience = 20;
+
+/** More chunks than these are small ones: to copy them costs less than to pass on each by itself. */
+const fewChunks = 64;
 
 /** Gathers what arrives: one large write costs hardly more than one small. */
 class Pump {
   #waiting: Buffer[] = [];
   #bytes = 0;
-  /** What the sink is given, each time anew. */
-  #block: Buffer = Buffer.alloc(0);
   #isAtWork = false;
   #timer: NodeJS.Timeout | undefined;
   #least = enoughBytes;
+  #isOver = false;
   /** Settles when the sink has had all that came, or has failed. */
   work: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly stream: Readable,
-    private readonly sink: (bytes: Buffer) => Promise<void>,
+    private readonly sink: (chunks: readonly Buffer[]) => Promise<void>,
     private readonly failed: () => void,
   ) {}
 
   take(chunk: Buffer): void {
     this.#waiting.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes >= blockBytes) this.stream.pause();
+    if (this.#bytes >= mostBytes || this.#waiting.length >= mostChunks) this.stream.pause();
     if (this.#bytes >= enoughBytes) this.#start(enoughBytes);
     else this.#timer ??= setTimeout(() => this.#start(1), patience);
   }
 
   /** Hands over what waits: no more will come. What has arrived is worth keeping, also when the rest does not. */
   flush(): void {
+    this.#isOver = true;
     this.#start(1);
-  }
-
-  /** Gives the block back. Not after the sink has failed: something may still be reading what it was given. */
-  release(): void {
-    if (this.#block.length === blockBytes && freeBlocks.length < maxFreeBlocks) freeBlocks.push(this.#block);
-    this.#block = Buffer.alloc(0);
   }
 
   /** @param least bytes that the sink is not given fewer of */
@@ -79,39 +64,29 @@ class Pump {
     // For good when the sink fails: after a gap nothing may follow.
     this.#isAtWork = true;
     while (this.#bytes >= this.#least && this.#bytes > 0) {
-      const bytes = this.#gather();
-      if (this.#bytes < blockBytes) this.stream.resume();
-      await this.sink(bytes);
+      const chunks = this.#waiting;
+      this.#waiting = [];
+      this.#bytes = 0;
+      if (!this.#isOver) this.stream.resume();
+      await this.sink(chunks.length > fewChunks ? [Buffer.concat(chunks)] : chunks);
     }
     this.#isAtWork = false;
     if (this.#bytes > 0) this.#timer ??= setTimeout(() => this.#start(1), patience);
   }
-
-  /** Moves what waits into the block, as far as it fits. */
-  #gather(): Buffer {
-    if (this.#block.length < Math.min(this.#bytes, blockBytes)) this.#block = takeBlock(this.#bytes);
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    let filled = 0;
-    for (const chunk of waiting) {
-      const copied = chunk.copy(this.#block, filled);
-      filled += copied;
-      if (copied < chunk.length) this.#waiting.push(chunk.subarray(copied));
-    }
-    this.#bytes -= filled;
-    return this.#block.subarray(0, filled);
-  }
 }
 
 /**
- * Hands all bytes of a stream to a sink, which slows the stream down to its own pace: never more than 2 MiB are held.
- * The sink gets shared memory, so that another thread can read it at the same time; it is used again for the next bytes
- * as soon as the sink has resolved. A sink that fails leaves the stream paused and alive, so that the request it belongs
- * to can still be answered.
+ * Hands all bytes of a stream to a sink, which slows the stream down to its own pace: never much more than
+ * 512 KiB wait for it. What the sink gets is its own. A sink that fails leaves the stream paused and alive, so that the
+ * request it belongs to can still be answered.
  * @param signal ends it where it is, with the reason of the abort
  * @throws ServiceError BAD_REQUEST when the stream breaks without saying why, and what the sink throws
  */
-export function pump(stream: Readable, sink: (bytes: Buffer) => Promise<void>, signal?: AbortSignal): Promise<void> {
+export function pump(
+  stream: Readable,
+  sink: (chunks: readonly Buffer[]) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const state = new Pump(stream, sink, () => end());
     const settle = (broken?: Error) => {
@@ -121,11 +96,7 @@ export function pump(stream: Readable, sink: (bytes: Buffer) => Promise<void>, s
       state.flush();
       // The last bytes may still be on their way to the disk: the caller is about to close the file, and they may yet fail.
       state.work.then(
-        () => {
-          state.release();
-          if (broken === undefined) resolve();
-          else reject(broken);
-        },
+        () => (broken === undefined ? resolve() : reject(broken)),
         (failed: unknown) => reject(broken ?? (failed instanceof Error ? failed : new Error(String(failed)))),
       );
     };

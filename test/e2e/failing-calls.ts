@@ -62,7 +62,7 @@ type Report = (what: string) => void;
 const codes: Readonly<Record<string, readonly string[]>> = {
   create: ['ENOSPC', 'EMFILE'],
   open: ['EMFILE', 'EIO'],
-  write: ['ENOSPC', 'EIO'],
+  writev: ['ENOSPC', 'EIO'],
   writeFile: ['ENOSPC', 'EIO'],
   sync: ['EIO', 'ENOSPC'],
   rename: ['EXDEV', 'EIO'],
@@ -500,7 +500,7 @@ t.test('every call of the file system fails once', async (t) => {
     });
   }
   for (const call of [
-    ...['create of part', 'write of part', 'sync of part', 'close of part', 'rename of part', 'rm of part'],
+    ...['create of part', 'writev of part', 'sync of part', 'close of part', 'rename of part', 'rm of part'],
     ...['create of inventory', 'writeFile of inventory', 'rename of inventory', 'sync of inventory'],
     ...['create of state', 'rename of state', 'open of iso', 'read of iso', 'stat of iso', 'close of iso'],
     ...['rm of iso', 'symlink of iso', 'sync of store', 'readdir of store', 'statfs of store', 'mkdir of store'],

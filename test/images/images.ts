@@ -47,7 +47,7 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 
 async function upload(store: Store, name: string, bytes: Buffer): Promise<void> {
   const incoming = await store.receive(name);
-  const stream = Readable.from([bytes]);
+  const stream = Readable.from([Buffer.from(bytes)]);
   await incoming.take(
     () => ({ stream, complete: () => Promise.resolve() }),
     () => undefined,
@@ -632,7 +632,7 @@ t.test('an upload claims its image first, which nobody sees until the ISO is the
     t.equal(images.at('ubuntu', '1', 'exact'), undefined);
     t.match(images.usersOf('x.iso'), [{ name: 'ubuntu' }], 'but its ISO is in use');
     await t.rejects(images.upload('ubuntu', '1', 'y.iso', {}, receive), { code: 'EXISTS' });
-    const stream = Readable.from([oneIso]);
+    const stream = Readable.from([Buffer.from(oneIso)]);
     await arriving.take(
       () => ({ stream, complete: () => Promise.resolve() }),
       () => undefined,

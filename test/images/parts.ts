@@ -43,7 +43,7 @@ t.test('what an earlier run has left is found again, whatever its name', async (
     const part = first.take(name);
     await part.startOver({ ...record, name, length: 1000 + index, boot: first.boot });
     await part.open(['sha256']);
-    await part.write(Buffer.from('x'.repeat(index + 1)));
+    await part.write([Buffer.from('x'.repeat(index + 1))]);
     // One half as if they had been killed.
     if (index % 2 === 0) await part.pause();
     else killed.push(part);

@@ -276,7 +276,7 @@ const losses: readonly Loss[] = [
   {
     what: 'the disk is full in the middle',
     code: 'NO_SPACE',
-    harm: (t) => beforeEach(t, 'write', () => Promise.reject(systemError('ENOSPC'))),
+    harm: (t) => beforeEach(t, 'writev', () => Promise.reject(systemError('ENOSPC'))),
   },
   {
     what: 'the disk is full at the end',
