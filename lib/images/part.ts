@@ -192,6 +192,7 @@ export class Part {
   #dropHasher(): void {
     this.#hasher?.state.discard();
     this.#hasher = undefined;
+    this.#digested = Promise.resolve();
   }
 
   async #close(): Promise<void> {

@@ -9,7 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { run } from '../fixtures/process.js';
+import { nodeOptions, run } from '../fixtures/process.js';
 import { machine, print, spread } from './setup.js';
 
 const bytes = 2 ** 30;
@@ -29,7 +29,9 @@ async function startOurs(folder: string, digests: 'with' | 'without'): Promise<S
   const own = join(folder, digests);
   await mkdir(own);
   const script = fileURLToPath(new URL('upload-server.js', import.meta.url));
-  const child = spawn(process.execPath, [script, own, digests], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...nodeOptions, script, own, digests], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, url: (name) => `http://127.0.0.1:${Number(line)}/iso?name=${name}` };
 }

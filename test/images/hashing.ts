@@ -83,10 +83,13 @@ t.test(
 t.test('memory that was given away is free at once', async (t) => {
   const hasher = start(t).open(['sha256']);
   const bytes = 1024 * 1024;
-  const before = process.memoryUsage.rss();
-  for (let count = 0; count < 200; count++) await hasher.update([Buffer.allocUnsafeSlow(bytes).fill(1)]);
-  const grown = process.memoryUsage.rss() - before;
-  t.ok(grown < 20 * bytes, `${grown} bytes`);
+  const sizes: number[] = [];
+  for (let count = 0; count < 300; count++) {
+    sizes.push(process.memoryUsage.rss());
+    await hasher.update([Buffer.allocUnsafeSlow(bytes).fill(1)]);
+  }
+  const grown = Math.max(...sizes) - (sizes[0] ?? 0);
+  t.ok(grown < 35 * bytes, `${grown} bytes`);
   hasher.discard();
 });
 

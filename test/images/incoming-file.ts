@@ -210,7 +210,7 @@ for (const failure of failures) {
   });
 }
 
-t.test('a folder that is gone fails the incoming and frees the name', async (t) => {
+t.test('a folder that is gone fails the upload and frees the name', async (t) => {
   const { incoming, folder, released } = setUp(t);
   await rm(folder, { recursive: true });
   await t.rejects(
@@ -289,7 +289,7 @@ t.test('a name is given back even when the temporary file cannot be removed', as
   t.equal(released(), 1);
 });
 
-t.test('a incoming that is given up before a byte has come leaves nothing', async (t) => {
+t.test('a file that is given up before a byte has come leaves nothing', async (t) => {
   const { incoming, folder, released } = setUp(t);
   await Promise.all([incoming.discard(), incoming.discard()]);
   t.equal(released(), 1);

@@ -102,6 +102,21 @@ t.test('a part that is open can begin anew, as a download whose far end has anot
   t.equal(await readFile(part.path, 'utf8'), 'new');
 });
 
+t.test(
+  'when the digest fails so does the next write, and a part that begins anew has nothing to do with that',
+  async (t) => {
+    const failing = new Hashing(new URL('../fixtures/failing-hash-worker.js', import.meta.url));
+    t.teardown(() => failing.stop());
+    const part = new Part(join(t.testdir({}), 'x'), failing);
+    await part.startOver(record);
+    await add(part, 'exit');
+    await t.rejects(part.write([Buffer.from('more')]), { code: 'INTERNAL' });
+    await part.startOver(record);
+    await add(part, 'new');
+    t.same(await part.finish(), digestsOf(Buffer.from('new'), sha256));
+  },
+);
+
 t.test('of a part that begins anew the old bytes are gone before the new record is there', async (t) => {
   const { part, folder } = setUp(t);
   await part.startOver(record);
