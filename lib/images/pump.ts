@@ -1,9 +1,18 @@
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../errors.js';
 
-/** Bytes that may wait for the sink before the stream is told to pause, and in how many chunks. */
-const mostBytes = 512 * 1024;
+/** Bytes that may wait in all pumps together, as long as each has its least. */
+const sharedBytes = 5 * 1024 * 1024;
+const leastBytes = 256 * 1024;
+/** Chunks that may wait in one: small ones take more room than their bytes. */
 const mostChunks = 1024;
+
+let pumps = 0;
+
+/** Bytes that may wait for a sink before its stream is told to pause. Half of them are worth the sink's while. */
+function mostBytes(): number {
+  return Math.max(leastBytes, sharedBytes / pumps);
+}
 
 /** A request's stream only ever breaks because its client has gone, or its form makes no sense; a download explains. */
 function sourceError(error: unknown): Error {
@@ -12,12 +21,11 @@ function sourceError(error: unknown): Error {
   return new ServiceError('BAD_REQUEST', 'The upload ended before all of the file had arrived', { cause: error });
 }
 
-/** Bytes that are worth the sink's while, and milliseconds that fewer wait for more. */
-const enoughBytes = 256 * 1024;
+/** Milliseconds that fewer bytes than are worth the sink's while wait for more. */
 const patience = 20;
 
-/** More chunks than these are small ones: to copy them costs less than to pass on each by itself. */
-const fewChunks = 64;
+/** Smaller chunks than these, on average, cost less to copy than to pass on each by itself. */
+const smallBytes = 16 * 1024;
 
 /** Gathers what arrives: one large write costs hardly more than one small. */
 class Pump {
@@ -25,7 +33,7 @@ class Pump {
   #bytes = 0;
   #isAtWork = false;
   #timer: NodeJS.Timeout | undefined;
-  #least = enoughBytes;
+  #least = 1;
   #isOver = false;
   /** Settles when the sink has had all that came, or has failed. */
   work: Promise<void> = Promise.resolve();
@@ -34,18 +42,21 @@ class Pump {
     private readonly stream: Readable,
     private readonly sink: (chunks: readonly Buffer[]) => Promise<void>,
     private readonly failed: () => void,
-  ) {}
+  ) {
+    pumps += 1;
+  }
 
   take(chunk: Buffer): void {
     this.#waiting.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes >= mostBytes || this.#waiting.length >= mostChunks) this.stream.pause();
-    if (this.#bytes >= enoughBytes) this.#start(enoughBytes);
+    if (this.#bytes >= mostBytes() || this.#waiting.length >= mostChunks) this.stream.pause();
+    if (this.#bytes >= mostBytes() / 2) this.#start(mostBytes() / 2);
     else this.#timer ??= setTimeout(() => this.#start(1), patience);
   }
 
   /** Hands over what waits: no more will come. What has arrived is worth keeping, also when the rest does not. */
   flush(): void {
+    if (!this.#isOver) pumps -= 1;
     this.#isOver = true;
     this.#start(1);
   }
@@ -65,10 +76,11 @@ class Pump {
     this.#isAtWork = true;
     while (this.#bytes >= this.#least && this.#bytes > 0) {
       const chunks = this.#waiting;
+      const isSmall = this.#bytes < smallBytes * chunks.length;
       this.#waiting = [];
       this.#bytes = 0;
       if (!this.#isOver) this.stream.resume();
-      await this.sink(chunks.length > fewChunks ? [Buffer.concat(chunks)] : chunks);
+      await this.sink(isSmall ? [Buffer.concat(chunks)] : chunks);
     }
     this.#isAtWork = false;
     if (this.#bytes > 0) this.#timer ??= setTimeout(() => this.#start(1), patience);
@@ -76,9 +88,9 @@ class Pump {
 }
 
 /**
- * Hands all bytes of a stream to a sink, which slows the stream down to its own pace: never much more than
- * 512 KiB wait for it. What the sink gets is its own. A sink that fails leaves the stream paused and alive, so that the
- * request it belongs to can still be answered.
+ * Hands all bytes of a stream to a sink, which slows the stream down to its own pace: 5 MiB wait for all
+ * sinks together, and no more than 256 KiB for each when these are many. What the sink gets is its own. A sink that fails
+ * leaves the stream paused and alive, so that the request it belongs to can still be answered.
  * @param signal ends it where it is, with the reason of the abort
  * @throws ServiceError BAD_REQUEST when the stream breaks without saying why, and what the sink throws
  */

@@ -42,29 +42,30 @@ t.test('the sink gets all bytes in order, however they come', async (t) => {
   }
 });
 
-t.test('many small chunks come as one, and few as they are', async (t) => {
-  for (const [count, expected] of [
-    [1, 1],
-    [64, 64],
-    [65, 1],
-    [5000, 1],
+t.test('many small chunks come as one, and large ones as they are', async (t) => {
+  for (const [count, bytes, expected] of [
+    [1, 1, 1],
+    [64, 16_384, 64],
+    [64, 16_383, 1],
+    [5000, 1, 1],
   ] as const) {
     const calls: (readonly Buffer[])[] = [];
-    const stream = Readable.from(Array.from({ length: count }, () => Buffer.from('x')));
+    const stream = Readable.from(Array.from({ length: count }, () => Buffer.alloc(bytes)));
     await pump(stream, (chunks) => Promise.resolve(void calls.push(chunks)));
-    t.equal(calls[0]?.length, expected, `of ${count}`);
+    t.equal(calls[0]?.length, expected, `${count} of ${bytes} bytes`);
   }
 });
 
-t.test('a slow sink slows the stream down to its own pace', async (t) => {
+/** Pumps so many bytes into a slow sink. @returns how many the stream had given, at most, that the sink had not done */
+async function bytesAhead(bytes: number): Promise<number> {
   const chunk = Buffer.alloc(64 * 1024);
   let given = 0;
   let taken = 0;
   let ahead = 0;
   const stream = new Readable({
     read() {
+      this.push(given < bytes ? chunk : null);
       given += chunk.length;
-      this.push(given > 8 * mebibyte ? null : chunk);
     },
   });
   await pump(stream, async (chunks) => {
@@ -72,9 +73,23 @@ t.test('a slow sink slows the stream down to its own pace', async (t) => {
     ahead = Math.max(ahead, given - taken);
     taken += Buffer.concat(chunks).length;
   });
-  t.equal(taken, 8 * mebibyte);
+  return ahead;
+}
+
+t.test('a slow sink slows the stream down to its own pace', async (t) => {
+  const ahead = await bytesAhead(40 * mebibyte);
   // What the sink is at, what waits for it, and what the stream holds itself.
-  t.ok(ahead <= mebibyte + 4 * chunk.length, `${ahead} bytes`);
+  t.ok(ahead <= 10 * mebibyte + 256 * 1024, `${ahead} bytes`);
+});
+
+t.test('many slow sinks have no more waiting for them than one, and none is given hardly anything', async (t) => {
+  for (const count of [10, 100]) {
+    const each = await Promise.all(Array.from({ length: count }, () => bytesAhead(4 * mebibyte)));
+    const most = Math.max((10 * mebibyte) / count, mebibyte / 2) + 256 * 1024;
+    t.ok(Math.max(...each) <= most, `${Math.max(...each)} bytes of one of ${count}`);
+    t.ok(Math.min(...each) >= mebibyte / 2);
+  }
+  t.ok((await bytesAhead(40 * mebibyte)) > 5 * mebibyte, 'and when they have ended one has all of it again');
 });
 
 t.test('a sink that fails gets nothing more, and leaves the stream alive', async (t) => {
