@@ -103,9 +103,13 @@ t.test('a file that was changed by hand has no digest, whatever changed', async 
   const { store, folder } = await setUp(t);
   for (const name of ['grown', 'touched', 'replaced', 'kept']) await put(store, name, 'content');
   await appendFile(join(folder, 'grown'), '!');
-  await utimes(join(folder, 'touched'), 1, 1);
+  // Times to come: a file that has rested for a while would soon have a digest again. Two of its own also because the
+  // kernel's clock may not have moved since the upload.
+  const [later, latest] = [Date.now() / 1000 + 3600, Date.now() / 1000 + 7200];
+  await utimes(join(folder, 'touched'), later, later);
   await rm(join(folder, 'replaced'));
   await writeFile(join(folder, 'replaced'), 'CONTENT');
+  await utimes(join(folder, 'replaced'), latest, latest);
   await writeFile(join(folder, 'by-hand'), 'content');
   for (const one of [store, await openStore(folder)]) {
     const digests = (await one.list()).map((file) => [file.name, file.sha256]);
