@@ -79,6 +79,11 @@ export function wholeNumber(least: number, most: number, unit: string): Reader<n
   };
 }
 
+/** One of a few words. */
+export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Word> {
+  return (value, at) => words.find((word) => word === value) ?? refuse(at, value, `one of ${words.join(', ')}`);
+}
+
 /** A path on disk, made absolute. */
 export const diskPath: Reader<string> = (value, at, root) => {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {

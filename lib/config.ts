@@ -10,6 +10,7 @@ import {
   diskPaths,
   endpoints,
   membersOf,
+  oneOf,
   port,
   Problems,
   refuse,
@@ -48,6 +49,17 @@ export interface Config {
   readonly uploadTtl: number;
   /** How long requests in flight may go on when the service stops. */
   readonly stopTimeout: number;
+  readonly mount: MountConfig;
+}
+
+/** How ISOs become trees. */
+export interface MountConfig {
+  /** `auto`: by the kernel where that works, otherwise by our own reader. */
+  readonly driver: 'direct' | 'loop' | 'fuse' | 'auto';
+  /** The folder of the mount points. */
+  readonly dir: string;
+  /** Entries of an ISO that one request may have read. */
+  readonly maxEntries: number;
 }
 
 const defaultEndpoints = [
@@ -77,13 +89,20 @@ function parseJson(text: string, at: string): unknown {
   }
 }
 
+/** The keys of the file, those of a group behind its name and a dot. */
 function parseFile(text: string | undefined, fileName: string): Map<string, unknown> {
   const value = text === undefined ? {} : parseJson(text, fileName);
-  return membersOf(value) ?? refuse(fileName, value, 'a JSON object');
+  const keys = membersOf(value) ?? refuse(fileName, value, 'a JSON object');
+  const group = keys.get('mount');
+  if (group === undefined) return keys;
+  const members = membersOf(group) ?? refuse(`${fileName}: mount`, group, 'a JSON object');
+  keys.delete('mount');
+  for (const [name, member] of members) keys.set(`mount.${name}`, member);
+  return keys;
 }
 
 function variableOf(key: string): string {
-  return `IMAGE_SERVICE_${key.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+  return `IMAGE_SERVICE_${key.replace(/[A-Z]/g, '_$&').replace('.', '_').toUpperCase()}`;
 }
 
 /** The setting of one key: from the environment, else from the file, else undefined. */
@@ -136,12 +155,26 @@ function readKeys(key: Key): Config {
     downloads: key('downloads', 4, wholeNumber(1, 100, 'a whole number')),
     uploadTtl: key('uploadTtl', 86_400_000, wholeNumber(0, maxTimer, 'milliseconds')),
     stopTimeout: key('stopTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
+    mount: {
+      driver: key('mount.driver', 'direct', oneOf('direct', 'loop', 'fuse', 'auto')),
+      dir: key('mount.dir', './mounts', diskPath),
+      maxEntries: key('mount.maxEntries', 1_000_000, wholeNumber(1000, 100_000_000, 'entries')),
+    },
   };
 }
 
-/** The stores and the inventory must not get into each other's way: what is in a store can be deleted by its name. */
-function checkPlaces({ isoDir, microkernelDir, inventoryFile }: Config): void {
+function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+}
+
+/** The stores, the mounts and the inventory must not get into each other's way: what is in a store can be deleted. */
+function checkPlaces({ httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile, mount }: Config): void {
   if (isoDir === microkernelDir) refuse('microkernelDir', microkernelDir, 'another folder than isoDir');
+  // Empty folders and mounts in there are taken away at the start.
+  for (const [key, folder] of Object.entries({ httpFileServiceRootDir, isoDir, microkernelDir })) {
+    if (mount.driver === 'direct' || (!isInside(mount.dir, folder) && !isInside(folder, mount.dir))) continue;
+    refuse('mount.dir', mount.dir, `a folder of its own, neither in ${key} nor around it`);
+  }
   for (const [key, store] of Object.entries({ isoDir, microkernelDir })) {
     if (inventoryFile === store || dirname(inventoryFile) === store) {
       refuse('inventoryFile', inventoryFile, `a file outside of ${key}`);

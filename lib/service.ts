@@ -14,7 +14,7 @@ import { lock } from './images/lock.js';
 import { Store } from './images/store.js';
 import { storeTree } from './images/store-tree.js';
 import type { Log } from './log.js';
-import { directDriver } from './mount/direct.js';
+import { openDriver } from './mount/drivers.js';
 import { createNorthbound } from './northbound/northbound.js';
 import { createSouthbound } from './southbound/southbound.js';
 
@@ -30,9 +30,12 @@ export interface Service {
 const isoPlace = 'iso';
 const microkernelPlace = 'common';
 
-/** Settings that say where the service keeps what it must have for itself. */
-const stateKeys = ['inventoryFile', 'isoDir', 'microkernelDir'] as const;
-type StateKey = (typeof stateKeys)[number];
+/** Where the service keeps what it must have for itself, by the setting that says so. */
+function statePlaces({ inventoryFile, isoDir, microkernelDir, mount }: Config) {
+  // The direct driver mounts nothing: the usual folder may be another service's.
+  const mounts = mount.driver === 'direct' ? {} : { 'mount.dir': mount.dir };
+  return { inventoryFile, isoDir, microkernelDir, ...mounts };
+}
 
 /** Milliseconds that the far end of a download may be silent. */
 const downloadIdleTimeout = 60_000;
@@ -58,6 +61,21 @@ function createTrees(config: Config, inventory: Inventory, isoStore: Store, micr
   };
 }
 
+async function openMountDriver({ mount }: Config, inventory: Inventory, isoStore: Store, log: Log) {
+  // A loop device tells of a file by its path: in the store, or where a link of the store leads.
+  const isOurs = (path: string) =>
+    path.startsWith(`${isoStore.folder}/`) || isoStore.leadsTo(path) || inventory.all().some(({ iso }) => iso === path);
+  const options = { driver: mount.driver, mountDir: mount.dir, isOurs, log };
+  if (mount.driver !== 'direct') return openDriver(options);
+  // Mounts of an earlier run, with another driver, are taken away; those of a service that runs are its own.
+  const release = await lockPlace(mount.dir).catch(() => undefined);
+  try {
+    return await openDriver({ ...options, isShared: release === undefined });
+  } finally {
+    release?.();
+  }
+}
+
 /** Opens every endpoint, or none. */
 async function listenAll(config: Config, application: Record<Router, Application>, log: Log): Promise<HttpServer[]> {
   const servers: HttpServer[] = [];
@@ -78,14 +96,16 @@ async function listenAll(config: Config, application: Record<Router, Application
 }
 
 /** Says which setting keeps the service from starting. */
-async function bySetting<T>(config: Config, key: StateKey, operation: (path: string) => Promise<T>): Promise<T> {
+async function bySetting<T>(key: string, path: string, operation: (path: string) => Promise<T>): Promise<T> {
   try {
-    return await operation(config[key]);
+    return await operation(path);
   } catch (error) {
-    throw new ServiceError('BAD_REQUEST', `${key} ${JSON.stringify(config[key])}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new ServiceError('BAD_REQUEST', `${key} ${JSON.stringify(path)}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+async function lockPlace(path: string): Promise<() => void> {
+  return lock((await ifThere(realpath(path))) ?? path);
 }
 
 /** Makes sure that no other service works on the same files. */
@@ -93,9 +113,7 @@ async function lockState(config: Config): Promise<() => void> {
   const locks: (() => void)[] = [];
   const release = () => locks.forEach((unlock) => unlock());
   try {
-    for (const key of stateKeys) {
-      locks.push(await bySetting(config, key, async (path) => lock((await ifThere(realpath(path))) ?? path)));
-    }
+    for (const [key, path] of Object.entries(statePlaces(config))) locks.push(await bySetting(key, path, lockPlace));
   } catch (error) {
     release();
     throw error;
@@ -119,14 +137,18 @@ export async function startService(config: Config, version: string, log: Log): P
 }
 
 async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
-  const inventory = await bySetting(config, 'inventoryFile', (path) => Inventory.open(path, log));
+  const inventory = await bySetting('inventoryFile', config.inventoryFile, (path) => Inventory.open(path, log));
   const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
   const hashing = new Hashing();
   const options = { log, hashing, keptFor: config.uploadTtl };
-  const isoStore = await bySetting(config, 'isoDir', (path) => Store.open(path, options));
-  const microkernelStore = await bySetting(config, 'microkernelDir', (path) => Store.open(path, options));
+  const isoStore = await bySetting('isoDir', config.isoDir, (path) => Store.open(path, options));
+  const microkernelStore = await bySetting('microkernelDir', config.microkernelDir, (path) =>
+    Store.open(path, options),
+  );
+  const mount = await openMountDriver(config, inventory, isoStore, log);
   const images = await Images.restore({
-    ...{ inventory, store: isoStore, driver: directDriver, hashing, log, reservedNames },
+    ...{ inventory, store: isoStore, driver: mount.driver, hashing, log, reservedNames },
+    maxEntries: config.mount.maxEntries,
     localFolders: config.isoLocalDirs,
     downloads: { idleTimeout: downloadIdleTimeout, hosts: config.isoWebHosts, ca },
     downloadSlots: config.downloads,
@@ -137,7 +159,8 @@ async function startLocked(config: Config, version: string, log: Log, release: (
     await hashing.stop();
     await inventory.settled();
   };
-  const northbound = createNorthbound({ images, isoStore, microkernelStore, version, log });
+  const state = { ...mount, driver: mount.driver.name };
+  const northbound = createNorthbound({ images, isoStore, microkernelStore, mount: state, version, log });
   const southbound = createSouthbound({
     images,
     ...createTrees(config, inventory, isoStore, microkernelStore),

@@ -17,7 +17,12 @@ export const hole = -1;
 export interface OpenFile {
   readonly descriptor: number;
   readonly extents: readonly Extent[];
-  /** Bytes: the sum of the extents. */
+  /**
+   * The exception, for a file whose content is stored nowhere as it is: when present, `extents` do not count. Gives the
+   * bytes from a position inside of the file on, as many as are at hand: at least one, at most `length`.
+   */
+  readonly read?: (position: number, length: number) => Promise<Buffer>;
+  /** Bytes: the sum of the extents, where they count. */
   readonly size: number;
   /** Undefined when nothing sensible is recorded. */
   readonly modified: Date | undefined;

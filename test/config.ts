@@ -22,6 +22,7 @@ const defaults: Config = {
   downloads: 4,
   uploadTtl: 86_400_000,
   stopTimeout: 10_000,
+  mount: { driver: 'direct', dir: '/srv/mounts', maxEntries: 1_000_000 },
 };
 
 function read(values: unknown, environment: Environment = {}): Config {
@@ -79,6 +80,7 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     downloads: '2',
     uploadTtl: 0,
     stopTimeout: 0,
+    mount: { driver: 'loop', dir: 'mounted', maxEntries: '5000' },
   });
   t.same(config, {
     httpEndpoints: [
@@ -100,7 +102,38 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     downloads: 2,
     uploadTtl: 0,
     stopTimeout: 0,
+    mount: { driver: 'loop', dir: '/srv/mounted', maxEntries: 5000 },
   });
+  t.end();
+});
+
+t.test('what belongs to mount is read from its object or from variables, and misspelt members are named', (t) => {
+  t.same(read({ mount: {} }).mount, defaults.mount);
+  t.same(
+    read({ mount: { dir: '/m' } }, { IMAGE_SERVICE_MOUNT_DRIVER: 'auto', IMAGE_SERVICE_MOUNT_MAX_ENTRIES: '2000' })
+      .mount,
+    {
+      driver: 'auto',
+      dir: '/m',
+      maxEntries: 2000,
+    },
+  );
+  t.match(problem({ mount: 'loop' }), /^config.json: mount: "loop" .* a JSON object/);
+  t.match(
+    problem({ mount: { driver: 'lop' } }),
+    /^config.json: mount.driver: "lop" .* one of direct, loop, fuse, auto/,
+  );
+  t.match(problem({ mount: { drivers: 'loop' } }), /^config.json: mount.drivers: unknown key/);
+  t.match(problem({ mount: { maxEntries: 10 } }), /mount.maxEntries: 10 .* from 1000/);
+  const places = ['./static/iso', './static/iso/x', './static', '.', '/', '/srv/static/common/a/b', '/srv/static/sub'];
+  for (const dir of places) {
+    t.match(
+      problem({ mount: { driver: 'fuse', dir } }),
+      /^mount.dir: .* a folder of its own, neither in \w+ nor around/,
+    );
+    t.equal(read({ mount: { dir } }).mount.driver, 'direct', 'which mounts nothing');
+  }
+  t.equal(read({ mount: { driver: 'loop', dir: '/srv/static-mounts' } }).mount.dir, '/srv/static-mounts');
   t.end();
 });
 
@@ -170,7 +203,7 @@ t.test('a file that is no JSON object is refused', (t) => {
 t.test('an unknown key is named, with its value and the keys that there are', (t) => {
   t.match(
     problem({ isoDirr: '/a' }),
-    /^config\.json: isoDirr: unknown key, with the value "\/a"; the keys are httpEndpoints, .*isoDir, .*stopTimeout$/,
+    /^config\.json: isoDirr: unknown key, with the value "\/a"; the keys are httpEndpoints, .*isoDir, .*mount.maxEntries$/,
   );
   for (const key of ['ISODir', 'constructor', 'toString', '']) {
     t.match(problem({ [key]: 1 }), new RegExp(`^config\\.json: ${key}: unknown`), key);
@@ -317,8 +350,11 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     IMAGE_SERVICE_DOWNLOADS: '5',
     IMAGE_SERVICE_UPLOAD_TTL: '6',
     IMAGE_SERVICE_STOP_TIMEOUT: '4',
+    IMAGE_SERVICE_MOUNT_DRIVER: 'fuse',
+    IMAGE_SERVICE_MOUNT_DIR: '/mounts',
+    IMAGE_SERVICE_MOUNT_MAX_ENTRIES: '1000',
   };
-  t.equal(Object.keys(environment).length, Object.keys(defaults).length);
+  t.equal(Object.keys(environment).length, Object.keys({ ...defaults, ...defaults.mount }).length - 1);
   t.same(read({ isoDir: '/file', httpTimeout: 9, minLogLevel: 'ignored, for it is overridden' }, environment), {
     httpEndpoints: [{ address: '::', port: 80, routers: ['northbound', 'southbound'] }],
     httpFileServiceRootDir: '/srv/r',
@@ -335,6 +371,7 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     downloads: 5,
     uploadTtl: 6,
     stopTimeout: 4,
+    mount: { driver: 'fuse', dir: '/mounts', maxEntries: 1000 },
   });
   t.end();
 });

@@ -44,13 +44,8 @@ function write(target: Writable, chunk: Buffer, closed: AbortSignal): Promise<vo
   });
 }
 
-/**
- * Writes a slice of an open file to a stream, at the stream's pace.
- * @param start first byte of the slice
- * @param length bytes: exactly as many are written, or the promise rejects and the caller cuts the connection
- * @throws ServiceError TRUNCATED when the file has become shorter than its extents
- */
-export async function transfer(target: Writable, file: OpenFile, start: number, length: number, closed: AbortSignal) {
+/** The bytes of a slice where they are stored as they are. A chunk is good until the next one is asked for. */
+async function* storedChunks(file: OpenFile, start: number, length: number): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, length));
   for (const piece of slice(file.extents, start, length)) {
     for (let done = 0; done < piece.length;) {
@@ -58,11 +53,36 @@ export async function transfer(target: Writable, file: OpenFile, start: number, 
       let chunk = zeros.subarray(0, wanted);
       if (piece.offset !== hole) {
         const { bytesRead } = await read(file.descriptor, buffer, 0, wanted, piece.offset + done);
-        if (bytesRead === 0) throw new ServiceError('TRUNCATED', 'The file has become shorter while it was sent');
         chunk = buffer.subarray(0, bytesRead);
       }
-      await write(target, chunk, closed);
+      yield chunk;
       done += chunk.length;
     }
+  }
+}
+
+type ReadContent = Exclude<OpenFile['read'], undefined>;
+
+/** The bytes of a slice where only a function can tell them. */
+async function* contentChunks(readContent: ReadContent, start: number, length: number): AsyncGenerator<Buffer> {
+  for (let done = 0; done < length;) {
+    const chunk = await readContent(start + done, Math.min(chunkBytes, length - done));
+    yield chunk;
+    done += chunk.length;
+  }
+}
+
+/**
+ * Writes a slice of an open file to a stream, at the stream's pace.
+ * @param start first byte of the slice
+ * @param length bytes: exactly as many are written, or the promise rejects and the caller cuts the connection
+ * @throws ServiceError TRUNCATED when the file has become shorter than it was, and what the file's own `read` throws
+ */
+export async function transfer(target: Writable, file: OpenFile, start: number, length: number, closed: AbortSignal) {
+  const chunks = file.read === undefined ? storedChunks(file, start, length) : contentChunks(file.read, start, length);
+  for await (const chunk of chunks) {
+    // Without this, a file that has come to its end would be asked for more for ever.
+    if (chunk.length === 0) throw new ServiceError('TRUNCATED', 'The file has become shorter while it was sent');
+    await write(target, chunk, closed);
   }
 }

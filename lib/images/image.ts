@@ -20,6 +20,8 @@ export class Image {
   #isHurried = false;
   /** Mounts, of which the one that was begun later has the newer bytes. */
   readonly turns = new Turns();
+  /** Resolves when the mounts that it had before have gone, or are left to the kernel. */
+  former: Promise<void> = Promise.resolve();
   /** It is being deleted: its record must not be written any more. */
   leaving = false;
   /** Its download: bytes of how many, and bytes a second. */
@@ -69,10 +71,14 @@ export class Image {
     this.#changes.emit('change');
   }
 
-  /** Serves another mount from now on. Whoever reads from the former one finishes with its bytes. */
-  serve(mount: Mount): void {
-    void this.#mount?.unmount();
+  /**
+   * Serves another mount from now on. Whoever reads from the former one finishes with its bytes.
+   * @returns what of the former one could not be taken away yet, in words
+   */
+  serve(mount: Mount): Promise<string | undefined> {
+    const former = this.#mount;
     this.#mount = mount;
+    return former?.unmount() ?? Promise.resolve(undefined);
   }
 
   /** Ends all waiting for the image, whose outcome is for another day. */
@@ -81,12 +87,15 @@ export class Image {
     this.#changes.emit('change');
   }
 
-  /** Ends everything that goes on for the image. */
-  end(): void {
+  /**
+   * Ends everything that goes on for the image.
+   * @returns what could not be taken away yet, in words
+   */
+  async end(): Promise<string | undefined> {
     this.#listed = false;
     this.#abort.abort();
     this.#changes.emit('change');
-    void this.#mount?.unmount();
+    return this.#mount?.unmount();
   }
 
   /**

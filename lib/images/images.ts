@@ -94,9 +94,9 @@ export class Images {
   }
 
   /** Gives a claimed name free again. */
-  #abandon(image: Image): void {
+  #abandon(image: Image): Promise<string | undefined> {
     this.#images.delete(image.record.id);
-    image.end();
+    return image.end();
   }
 
   /**
@@ -114,7 +114,7 @@ export class Images {
       return image;
     } catch (error) {
       await arriving?.discard();
-      this.#abandon(image);
+      await this.#abandon(image);
       throw error;
     }
   }
@@ -128,11 +128,11 @@ export class Images {
   async upload(
     name: string,
     version: string,
-    iso: string,
+    source: ImageSource,
     expected: Omit<ExpectedFile, 'check'>,
     receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
-    const image = this.#claim(name, version, { kind: 'isoclient', value: iso });
+    const image = this.#claim(name, version, source);
     let arriving: IncomingFile | undefined;
     try {
       arriving = await this.options.store.receive(image.record.iso, { ...expected, check: checkIso });
@@ -143,7 +143,7 @@ export class Images {
       });
     } finally {
       await arriving?.end();
-      if (!image.listed) this.#abandon(image);
+      if (!image.listed) await this.#abandon(image);
     }
   }
 
@@ -157,7 +157,7 @@ export class Images {
 
   /**
    * Deletes an image; its ISO stays. Paths below it lead nowhere once it resolves.
-   * @returns the record as it was
+   * @returns the record as it was, and in `unmount` what could not be taken away yet
    * @throws ServiceError NOT_FOUND
    */
   async remove(image: Image): Promise<ImageRecord> {
@@ -169,12 +169,12 @@ export class Images {
       image.leaving = false;
       throw error;
     }
-    this.#abandon(image);
+    const left = await this.#abandon(image);
     // By then nothing of its download is left, and the same image can be added again.
     await image.arriving?.ended;
     await abandonDownload(image.record, this.options.store);
-    this.options.log.info(`image ${image.title}: deleted`);
-    return image.record;
+    this.options.log.info(`image ${image.title}: deleted${left === undefined ? '' : `; ${left}`}`);
+    return left === undefined ? image.record : { ...image.record, unmount: left };
   }
 
   /** Shows the new bytes of an ISO that was replaced in the store; an image that they cannot make stays as it was. */
@@ -194,8 +194,8 @@ export class Images {
   /** Ends downloads, which go on at the next start, and lets go of every ISO. */
   async stop(): Promise<void> {
     const images = [...this.#images.values()];
-    for (const image of images) image.end();
-    await Promise.all(images.flatMap(({ arriving }) => (arriving ? [arriving.ended] : [])));
+    const ends = images.map((image) => this.#lifecycle.end(image));
+    await Promise.all([...ends, ...images.flatMap(({ arriving }) => (arriving ? [arriving.ended] : []))]);
   }
 
   #matching(filter: ImageFilter): Image[] {

@@ -1,6 +1,6 @@
 import { messageOf, publicError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { MountDriver } from '../mount/mount.js';
+import type { Mount, MountDriver } from '../mount/mount.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
 import { type DownloadPolicy, download, downloadText } from './download.js';
@@ -12,12 +12,15 @@ import type { Inventory } from './inventory.js';
 import type { ImageRecord } from './record.js';
 import { Slots } from './slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
+import type { Stamp } from './store-state.js';
 import type { Store } from './store.js';
 
 export interface LifecycleOptions {
   readonly inventory: Inventory;
   readonly store: Store;
   readonly driver: MountDriver;
+  /** Entries of an ISO that one request may have read. */
+  readonly maxEntries?: number;
   readonly hashing: Hashing;
   readonly log: Log;
   readonly downloads: DownloadPolicy;
@@ -27,6 +30,17 @@ export interface LifecycleOptions {
 
 /** Bytes: no list of digests is longer. */
 const checksumListBytes = 1024 * 1024;
+
+/** A record without what belongs to one mount. */
+function withoutMount(record: ImageRecord): ImageRecord {
+  const { driver, view, why, unmount, ...rest } = record;
+  return rest;
+}
+
+/** What a record says of its mount. */
+function shownOf({ driver, why, view, bytes, sha256 }: Mount): Partial<ImageRecord> {
+  return { driver, view, bytes, ...(why !== undefined && { why }), ...(sha256 !== undefined && { sha256 }) };
+}
 
 /** What happens to an image from `downloading iso` over `preparing` to `OK` or `failed`. */
 export class Lifecycle {
@@ -74,10 +88,19 @@ export class Lifecycle {
     }
   }
 
+  /** Ends an image with the service: also a mount that is being made in this moment, and one that it had before. */
+  async end(image: Image): Promise<void> {
+    const left = await image.end();
+    // Whoever makes a mount now takes it away again, as the image is gone.
+    await image.turns.run(() => Promise.resolve());
+    await image.former;
+    if (left !== undefined) this.options.log.warning(`image ${image.title}: ${left}`);
+  }
+
   async fail(image: Image, error: unknown): Promise<void> {
     const reason = this.#explain(error);
     this.options.log.error(`image ${image.title}: failed, and tried again at the next start: ${reason}`);
-    await this.#save(image, { ...image.record, status: 'failed', error: reason });
+    await this.#save(image, { ...withoutMount(image.record), status: 'failed', error: reason });
   }
 
   async #download(image: Image, arriving: IncomingFile): Promise<void> {
@@ -117,22 +140,33 @@ export class Lifecycle {
   }
 
   async #mount(image: Image): Promise<void> {
-    const { driver, store, log } = this.options;
+    const { driver, store, log, maxEntries } = this.options;
     const name = storedNameOf(image.record);
     const path = isoPathOf(image.record, store);
     // A file from elsewhere is not what the store may have under its name by now.
     const isStored = path === store.pathOf(name);
-    const mount = await driver.mount({ path, ...(isStored && { digest: (opened) => store.digestOf(name, opened) }) });
+    const { id, source: { view = 'auto' } = {} } = image.record;
+    const digest = isStored && { digest: (opened: Stamp) => store.digestOf(name, opened) };
+    const mount = await driver.mount({ id, path, view, ...(maxEntries && { maxEntries }), ...digest });
     if (image.gone.aborted) {
-      void mount.unmount();
+      await mount.unmount();
       return;
     }
-    image.serve(mount);
-    const { error, sha256: former, ...record } = image.record;
-    const { bytes, sha256 } = mount;
-    await this.#save(image, { ...record, status: 'OK', bytes, ...(sha256 !== undefined && { sha256 }) });
+    image.former = this.#letGo(image, image.serve(mount), image.former);
+    const { error, bytes, sha256, ...record } = withoutMount(image.record);
+    await this.#save(image, { ...record, status: 'OK', ...shownOf(mount) });
     const before = error === undefined ? '' : `, before: ${error}`;
-    log.info(`image ${image.title}: OK (${mount.view}, ${bytes} bytes${before})`);
+    const why = mount.why === undefined ? '' : `, as ${mount.why}`;
+    log.info(`image ${image.title}: OK (${mount.driver}, ${mount.view}, ${mount.bytes} bytes${why}${before})`);
+  }
+
+  /** Says when the mount that an image had before stays for as long as somebody reads from it. */
+  async #letGo(image: Image, unmounted: Promise<string | undefined>, before: Promise<void>): Promise<void> {
+    const [left] = await Promise.all([unmounted, before]);
+    if (left === undefined) return;
+    this.options.log.warning(`image ${image.title}: ${left}`);
+    // With its time: nobody tells when the last reader has gone.
+    await this.#save(image, { ...image.record, unmount: `${new Date().toISOString()}: ${left}` });
   }
 
   #explain(error: unknown): string {

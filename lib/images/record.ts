@@ -1,4 +1,7 @@
+import { type ViewChoice, viewChoices } from '../mount/mount.js';
 import type { Digests } from './hashing.js';
+
+export { viewChoices };
 
 /** The life of an image; `failed` comes with an `error` and is tried again at the next start. */
 export const statuses = ['downloading iso', 'preparing', 'OK', 'failed'] as const;
@@ -14,6 +17,8 @@ export interface ImageSource {
   readonly digests?: Digests;
   /** URL of a list of digests in which the ISO's must be. */
   readonly sums?: string;
+  /** Which of the disc's trees is to be shown. */
+  readonly view?: ViewChoice;
 }
 
 /** What is known of an image. Members that this version does not know are kept as they are. */
@@ -30,6 +35,12 @@ export interface ImageRecord {
   readonly bytes?: number;
   /** Of the ISO, in hexadecimal, when it came through the service. */
   readonly sha256?: string;
+  /** What serves the image, which of the disc's trees it shows, and why it and not another. */
+  readonly driver?: string;
+  readonly view?: string;
+  readonly why?: string;
+  /** What of a mount could not be taken away yet. */
+  readonly unmount?: string;
   /** ISO 8601, UTC. */
   readonly createdAt?: string;
   readonly [other: string]: unknown;
@@ -55,7 +66,9 @@ function isStatus(value: string): value is Status {
 }
 
 function isSource(value: unknown): boolean {
-  return isMembers(value) && sourceKinds.some((kind) => kind === value['kind']) && typeof value['value'] === 'string';
+  if (!isMembers(value) || typeof value['value'] !== 'string') return false;
+  const { kind, view } = value;
+  return sourceKinds.some((one) => one === kind) && (view === undefined || viewChoices.some((one) => one === view));
 }
 
 const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -63,6 +76,10 @@ const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
   source: isSource,
   bytes: (value) => typeof value === 'number',
   sha256: (value) => typeof value === 'string',
+  driver: (value) => typeof value === 'string',
+  view: (value) => typeof value === 'string',
+  why: (value) => typeof value === 'string',
+  unmount: (value) => typeof value === 'string',
   createdAt: (value) => typeof value === 'string',
 };
 

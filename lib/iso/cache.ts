@@ -1,9 +1,4 @@
-import type { Children, IsoFolder } from './entries.js';
-import type { Budget } from './budget.js';
-
-type ReadChildren = (folder: IsoFolder, budget?: Budget) => Promise<Children>;
-
-interface Kept {
+interface Kept<Children> {
   readonly children: Promise<Children>;
   /** 0 until the folder is read. */
   size: number;
@@ -12,29 +7,48 @@ interface Kept {
 /** Entries that one volume keeps: some tens of megabytes, and the whole tree of any usual ISO. */
 const maxEntries = 200_000;
 
+/** Characters of a link's target that take about as much memory as an entry. */
+const charactersPerEntry = 64;
+
+/** What of an entry may take much memory. */
+interface Entry {
+  readonly type: string;
+  readonly extents?: readonly object[];
+  readonly target?: string;
+}
+
+function weightOf({ extents = [], target = '' }: Entry): number {
+  return Math.max(extents.length, 1) + target.length / charactersPerEntry;
+}
+
+/** What a folder takes, in entries: a file of many extents takes more than one, and an empty folder some of one. */
+function weigh(children: ReadonlyMap<string, Entry>): number {
+  let weight = 1;
+  for (const entry of children.values()) weight += weightOf(entry);
+  return weight;
+}
+
 /** Keeps the folders that were read last. Whoever asks while a folder is being read waits for the same reading. */
-export class FolderCache {
-  readonly #kept = new Map<IsoFolder, Kept>();
+export class FolderCache<Children extends ReadonlyMap<string, Entry>> {
+  readonly #kept = new Map<object, Kept<Children>>();
   #entries = 0;
 
   /** @param limit entries to keep; a folder that has more is kept until the next one comes */
-  constructor(
-    private readonly read: ReadChildren,
-    private readonly limit = maxEntries,
-  ) {}
+  constructor(private readonly limit = maxEntries) {}
 
-  get(folder: IsoFolder, budget?: Budget): Promise<Children> {
-    const kept = this.#kept.get(folder) ?? { children: this.#load(folder, budget), size: 0 };
+  /** What a folder holds: as it is kept, or else as `read` gives it. */
+  get(folder: object, read: () => Promise<Children>): Promise<Children> {
+    const kept = this.#kept.get(folder) ?? { children: this.#load(folder, read), size: 0 };
     // A Map keeps the order of insertion: what was used last stands last.
     this.#kept.delete(folder);
     this.#kept.set(folder, kept);
     return kept.children;
   }
 
-  async #load(folder: IsoFolder, budget?: Budget): Promise<Children> {
+  async #load(folder: object, read: () => Promise<Children>): Promise<Children> {
     try {
-      const children = await this.read(folder, budget);
-      this.#settle(folder, { children: Promise.resolve(children), size: children.size + 1 });
+      const children = await read();
+      this.#settle(folder, { children: Promise.resolve(children), size: weigh(children) });
       return children;
     } catch (error) {
       // The next reading may go better: a disk error passes, and so does the end of somebody's `Budget`.
@@ -43,7 +57,7 @@ export class FolderCache {
     }
   }
 
-  #settle(folder: IsoFolder, kept: Kept): void {
+  #settle(folder: object, kept: Kept<Children>): void {
     this.#kept.set(folder, kept);
     this.#entries += kept.size;
     for (const [oldest, { size }] of this.#kept) {

@@ -64,7 +64,7 @@ function selectDescriptors(sectors: readonly Buffer[]): Buffer[] {
   return selected;
 }
 
-function namesUdf(sectors: readonly Buffer[]): boolean {
+function isUdfSequence(sectors: readonly Buffer[]): boolean {
   for (const sector of sectors) {
     const identifier = sector.toString('latin1', 1, 6);
     if (identifier === 'NSR02' || identifier === 'NSR03') return true;
@@ -72,6 +72,17 @@ function namesUdf(sectors: readonly Buffer[]): boolean {
     if (!recognitionIdentifiers.has(identifier)) return false;
   }
   return false;
+}
+
+/**
+ * A sequence has one structure of 2048 bytes in a sector, or in several that are smaller (ECMA-167 2/8.3.1). In sectors
+ * of 4096 bytes only UDF begins one.
+ */
+function namesUdf(sectors: readonly Buffer[]): boolean {
+  if (isUdfSequence(sectors)) return true;
+  const [first] = sectors;
+  if (first?.toString('latin1', 1, 6) !== 'BEA01') return false;
+  return isUdfSequence(sectors.filter((_, index) => index % 2 === 0));
 }
 
 /** Where descriptors are looked for; empty when the .iso is too short to have one. */

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import {
   type Children,
   type Extent,
@@ -6,39 +5,33 @@ import {
   type IsoFile,
   type IsoFolder,
   type IsoLink,
+  pathIn,
   type ReadAt,
   sectorBytes,
+  type Zisofs,
 } from './entries.js';
 import { hasControls, isServable, jolietName, plainName } from './names.js';
+import { kindOf } from './kind.js';
 import { type DirectoryRecord, recordFlags, readRecord, readRecords } from './record.js';
 import { Attributes } from './rockridge.js';
 import { type Continuation, Continuations, readFields } from './susp.js';
-import { readCost, sectorCost, Budget } from './budget.js';
+import { type Budget, readCost, sectorCost } from './budget.js';
+import { mergeExtents } from './extents.js';
+import type { FolderCache } from './cache.js';
+import type { ClaimingFolder, Claims } from './truncation.js';
+import { Turns } from './turns.js';
 
 /** Bytes of the longest folder that is read: about half a million entries. */
 export const maxFolderBytes = 64 * 2 ** 20;
 
 /** Folders inside folders; ECMA-119 6.8.2.1 allows 8, Rock Ridge as many as a path has room for. */
-const maxDepth = 255;
+export const maxDepth = 255;
 
 /** File sections: what Linux allows. */
 const maxSections = 100;
 
-/** Records between two turns of the event loop: some milliseconds of work. */
-const recordsPerTurn = 4096;
-
-type Kind = 'file' | 'folder' | 'link' | 'device';
-
-/** File types of PX (RRIP 4.1.1). */
-const kinds: ReadonlyMap<number, Kind> = new Map([
-  [0o100000, 'file'],
-  [0o040000, 'folder'],
-  [0o120000, 'link'],
-  [0o010000, 'device'],
-  [0o020000, 'device'],
-  [0o060000, 'device'],
-  [0o140000, 'device'],
-]);
+/** Bytes of a folder that are read at a time, a multiple of a sector: what a long one says of itself takes no memory. */
+const chunkBytes = 256 * 1024;
 
 /** What it takes to read the folders of one volume. */
 export interface Layout {
@@ -50,6 +43,45 @@ export interface Layout {
   /** Bytes to leave out at the start of a System Use field; undefined where those fields mean nothing. */
   readonly skip: number | undefined;
   readonly isJoliet: boolean;
+  readonly cache: FolderCache<Children>;
+  readonly newBudget: () => Budget;
+}
+
+/** A run of directory records: a folder of ISO 9660. */
+export class RecordFolder implements IsoFolder, ClaimingFolder {
+  readonly type = 'folder';
+  readonly path: string;
+  /** Folders above this one: 0 for the root. */
+  readonly depth: number;
+
+  /** @param name empty for the root */
+  constructor(
+    private readonly layout: Layout,
+    readonly parent: RecordFolder | undefined,
+    name: string,
+    private readonly place: Extent,
+    readonly modified: number | undefined,
+  ) {
+    this.path = parent === undefined ? name : pathIn(parent, name);
+    this.depth = parent === undefined ? 0 : parent.depth + 1;
+  }
+
+  get offset(): number {
+    return this.place.offset;
+  }
+
+  get length(): number {
+    return this.place.length;
+  }
+
+  children(budget?: Budget): Promise<Children> {
+    return this.layout.cache.get(this, async () => (await readFolder(this.layout, this, budget)).children);
+  }
+
+  async claims(budget: Budget): Promise<Claims> {
+    const { children, end } = await readFolder(this.layout, this, budget);
+    return { folders: [...children.values()].filter((entry) => entry instanceof RecordFolder), end };
+  }
 }
 
 export interface FolderContents {
@@ -58,29 +90,9 @@ export interface FolderContents {
   readonly end: number;
 }
 
-/** Joins sections that follow each other on the disc: a file of many gigabytes becomes one extent. */
-function mergeExtents(sections: Extent[]): Extent[] {
-  const merged: Extent[] = [];
-  for (const section of sections) {
-    const last = merged.at(-1);
-    if (last !== undefined && last.offset + last.length === section.offset) {
-      merged[merged.length - 1] = { offset: last.offset, length: last.length + section.length };
-    } else if (section.length > 0) {
-      merged.push(section);
-    }
-  }
-  return merged;
-}
-
 /** The name as Linux shows it. */
 function nameOf(record: DirectoryRecord, attributes: Attributes, isJoliet: boolean): string {
   return attributes.name ?? (isJoliet ? jolietName(record.identifier) : plainName(record.identifier));
-}
-
-/** As in Linux, the record tells what is a folder, and Rock Ridge what the others are. */
-function kindOf(record: DirectoryRecord, attributes: Attributes): Kind {
-  if (attributes.relocatedTo !== undefined || (record.flags & recordFlags.directory) !== 0) return 'folder';
-  return kinds.get((attributes.mode ?? 0) & 0o170000) ?? (attributes.hasTarget ? 'link' : 'file');
 }
 
 function linkOf(target: string | undefined, modified: number | undefined): IsoLink | undefined {
@@ -96,24 +108,31 @@ class FolderReader {
   readonly #children = new Map<string, IsoEntry>();
   readonly #places = new Set<number>();
   readonly #continuations: Continuations;
+  readonly #turns = new Turns();
   #sections: Extent[] = [];
   #identifier: Buffer = Buffer.alloc(0);
   #end = 0;
 
   constructor(
     private readonly layout: Layout,
-    private readonly folder: IsoFolder,
+    private readonly folder: RecordFolder,
     private readonly budget: Budget,
   ) {
     this.#continuations = new Continuations(layout.read, layout.bytes, layout.blockSize, budget);
   }
 
   async read(): Promise<FolderContents> {
-    this.budget.spend(readCost + sectorCost * Math.ceil(this.folder.length / sectorBytes));
-    const bytes = await this.layout.read(this.folder.offset, this.folder.length);
-    let count = 0;
+    const { offset, length } = this.folder;
+    this.budget.spend(readCost + sectorCost * Math.ceil(length / sectorBytes));
+    for (let at = 0; at < length; at += chunkBytes) {
+      await this.#addRecords(await this.layout.read(offset + at, Math.min(chunkBytes, length - at)));
+    }
+    return { children: this.#children, end: this.#end };
+  }
+
+  async #addRecords(bytes: Buffer): Promise<void> {
     for (const record of readRecords(bytes)) {
-      if (++count % recordsPerTurn === 0) await turn();
+      if (this.#turns.isDue) await this.#turns.take();
       this.budget.spend(1);
       const sections = this.#addSection(record);
       if (sections === undefined || !isShown(record)) continue;
@@ -124,7 +143,6 @@ class FolderReader {
       const block = attributes.relocatedTo;
       this.#addEntry(record, attributes, block === undefined ? sections : await this.#relocated(block));
     }
-    return { children: this.#children, end: this.#end };
   }
 
   /** @returns all sections of the file whose last record this is */
@@ -153,21 +171,22 @@ class FolderReader {
 
   #addEntry(record: DirectoryRecord, attributes: Attributes, sections: Extent[]): void {
     if (attributes.isRelocated) return;
+    this.budget.addEntries(1);
     const name = nameOf(record, attributes, this.layout.isJoliet);
     // Of two entries with one name the first wins, as in Linux.
     if (!isServable(name) || this.#children.has(name)) return;
-    const entry = this.#entryOf(record, attributes, sections);
+    const entry = this.#entryOf(name, record, attributes, sections);
     if (entry !== undefined) this.#children.set(name, entry);
   }
 
   /** @returns undefined for what is not served: a device, or what contradicts itself or leaves the .iso */
-  #entryOf(record: DirectoryRecord, attributes: Attributes, sections: Extent[]): IsoEntry | undefined {
+  #entryOf(name: string, record: DirectoryRecord, attributes: Attributes, sections: Extent[]): IsoEntry | undefined {
     const modified = attributes.modified ?? record.modified;
     switch (kindOf(record, attributes)) {
       case 'file':
-        return this.#fileOf(sections, modified);
+        return this.#fileOf(sections, modified, attributes.zisofs);
       case 'folder':
-        return this.#folderOf(sections, modified);
+        return this.#folderOf(name, sections, modified);
       case 'link':
         return linkOf(attributes.target, modified);
       case 'device':
@@ -175,24 +194,25 @@ class FolderReader {
     }
   }
 
-  #fileOf(sections: Extent[], modified: number | undefined): IsoFile | undefined {
+  #fileOf(sections: Extent[], modified: number | undefined, zisofs: Zisofs | undefined): IsoFile | undefined {
     const extents = mergeExtents(sections);
     if (sections.length > maxSections || !extents.every((extent) => this.#isInside(extent))) return undefined;
+    if (zisofs !== undefined) return { type: 'file', extents, size: zisofs.size, zisofs, modified };
     const size = extents.reduce((sum, extent) => sum + extent.length, 0);
-    return { type: 'file', extents, size, modified };
+    return { type: 'file', extents, size, modified, ...(sections.length > 1 ? { isSectioned: true } : {}) };
   }
 
   /** A folder that is its own ancestor would have no end, and one at two places would multiply: only one stays. */
-  #folderOf([place, ...more]: Extent[], modified: number | undefined): IsoFolder | undefined {
+  #folderOf(name: string, [place, ...more]: Extent[], modified: number | undefined): IsoFolder | undefined {
     if (place === undefined || more.length > 0 || place.length > maxFolderBytes || !this.#isInside(place))
       return undefined;
-    const { offset, length } = place;
+    const { offset } = place;
     if (this.folder.depth === maxDepth || this.#places.has(offset)) return undefined;
-    for (let above: IsoFolder | undefined = this.folder; above !== undefined; above = above.parent) {
+    for (let above: RecordFolder | undefined = this.folder; above !== undefined; above = above.parent) {
       if (above.offset === offset) return undefined;
     }
     this.#places.add(offset);
-    return { type: 'folder', offset, length, modified, parent: this.folder, depth: this.folder.depth + 1 };
+    return new RecordFolder(this.layout, this.folder, name, place, modified);
   }
 
   /** Where the folder is that a CL field names (RRIP 4.1.5.1): its own first record has its length. */
@@ -214,6 +234,6 @@ class FolderReader {
  * Reads the entries of a folder. What is broken is left out, and the rest is served.
  * @throws ServiceError BROKEN_ISO when there is too much of it
  */
-export function readFolder(layout: Layout, folder: IsoFolder, budget = new Budget()): Promise<FolderContents> {
+export function readFolder(layout: Layout, folder: RecordFolder, budget = layout.newBudget()): Promise<FolderContents> {
   return new FolderReader(layout, folder, budget).read();
 }

@@ -1,3 +1,4 @@
+import type { Zisofs } from './entries.js';
 import { decodeText, findNul } from './names.js';
 import { type FieldReader, signature } from './susp.js';
 import { digitsTime, recordTime } from './times.js';
@@ -10,6 +11,13 @@ const RE = signature('RE');
 const SL = signature('SL');
 const SP = signature('SP');
 const TF = signature('TF');
+const ZF = signature('ZF');
+
+/** The algorithm of zisofs version 1; version 2 is `PZ`, which Linux does not know. */
+const pagedZlib = signature('pz');
+
+/** Powers of two that the block size of zisofs may be; the first is what mkzftree makes, the last what Linux reads. */
+const [minBlockPower, maxBlockPower] = [15, 17];
 
 /** Bytes of a name, and of a link's target: what Linux allows in any file system. */
 const maxNameBytes = 255;
@@ -65,7 +73,7 @@ class LinkTarget {
   #addPart(part: Buffer, isContinued: boolean): void {
     this.#parts.push(part);
     if (isContinued) return;
-    this.#components.push(decodeText(Buffer.concat(this.#parts)));
+    this.#components.push(decodeText(this.#parts.length === 1 ? part : Buffer.concat(this.#parts)));
     this.#parts = [];
   }
 }
@@ -80,6 +88,8 @@ export class Attributes implements FieldReader {
   relocatedTo: number | undefined;
   /** The folder is shown in another place, by a CL (RE). */
   isRelocated = false;
+  /** Undefined for what is served as it is stored: uncompressed, or compressed in a way that Linux does not read. */
+  zisofs: Zisofs | undefined;
   // The name is decoded where it lies: a copy for each of many thousand entries takes most of the time.
   #nameBytes: Buffer = nothing;
   #nameFrom = 0;
@@ -108,12 +118,25 @@ export class Attributes implements FieldReader {
     else if (name === CL && end >= at + 12) this.relocatedTo = bytes.readUInt32LE(at + 4);
     else if (name === RE) this.isRelocated = true;
     else if (name === SL && end >= at + 5) (this.#link ??= new LinkTarget()).addField(bytes, at + 5, end);
+    else if (name === ZF && end >= at + 16) this.#addCompression(bytes, at);
+  }
+
+  /** ZF, which no standard has: algorithm, header size, block size, uncompressed size. Like Linux, the last one counts. */
+  #addCompression(bytes: Buffer, at: number): void {
+    const power = bytes.readUInt8(at + 7);
+    if (bytes.readUInt16BE(at + 4) !== pagedZlib || power < minBlockPower || power > maxBlockPower) return;
+    this.zisofs = {
+      headerBytes: bytes.readUInt8(at + 6) * 4,
+      blockBytes: 2 ** power,
+      size: bytes.readUInt32LE(at + 8),
+    };
   }
 
   /** RRIP 4.1.4. Like Linux: flagged as `.` or `..` it names nothing; what would make the name too long is left out. */
   #addName(bytes: Buffer, at: number, end: number): void {
     if (end < at + 5 || (bytes.readUInt8(at + 4) & ~1) !== 0) return;
     const to = findNul(bytes, at + 5, end);
+    if (to === at + 5) return;
     const before = this.#nameBytes.subarray(this.#nameFrom, this.#nameTo);
     if (before.length + to - (at + 5) > maxNameBytes) return;
     const isFirst = before.length === 0;

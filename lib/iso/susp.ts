@@ -24,6 +24,9 @@ const ST = signature('ST');
 /** Linux follows no more; a chain that goes round would never end (CVE-2014-9420). */
 const maxHops = 32;
 
+/** Bytes of an area that cost as much as a record: a record of many small fields is long work. */
+const bytesPerUnit = 64;
+
 /** Areas follow each other in the order of their records: a few blocks serve a whole folder. */
 const maxBlocks = 16;
 
@@ -70,7 +73,7 @@ export class Continuations {
     let next: Continuation | undefined = first;
     for (let hop = 0; next !== undefined; hop++) {
       if (hop === maxHops || !this.#isInside(next)) return false;
-      this.budget.spend(1);
+      this.budget.spend(1 + Math.floor(next.length / bytesPerUnit));
       const block: Buffer = this.#blocks.get(next.block) ?? (await this.#load(next.block));
       next = readFields(block, next.offset, next.offset + next.length, reader);
     }

@@ -1,23 +1,42 @@
+import { type View, type ViewChoice, viewChoices } from '../iso/volume.js';
 import type { Tree } from '../tree.js';
+
+export { type ViewChoice, viewChoices };
+
+/** What can make a tree of an ISO: our reader, the kernel, or FUSE. */
+export const driverNames = ['direct', 'loop', 'fuse'] as const;
+export type DriverName = (typeof driverNames)[number];
 
 /** An ISO that has become a tree. It goes on being served as it was, whatever happens to the file's name on disk. */
 export interface Mount {
+  readonly driver: DriverName;
+  /** Why this driver, when it is not the one that comes first. */
+  readonly why?: string;
   readonly tree: Tree;
   /** Which of the ISO's trees is shown. */
-  readonly view: 'rockridge' | 'joliet' | 'iso9660';
+  readonly view: View;
   /** The volume identifier, trimmed. */
   readonly label: string;
   /** Bytes of the .iso. */
   readonly bytes: number;
   /** SHA-256 of the .iso in hexadecimal, when it was known. */
   readonly sha256: string | undefined;
-  /** Lets go of the ISO as soon as the last open file is closed; lookups find nothing from the call on. Never rejects. */
-  unmount(): Promise<void>;
+  /**
+   * Takes the mount away: lookups find nothing from the call on. Open files can be read to their end. Never rejects.
+   * @returns what is still to come, in words for an operator: undefined when the mount has gone
+   */
+  unmount(): Promise<string | undefined>;
 }
 
 export interface MountSource {
+  /** Of the image. */
+  readonly id: string;
   /** Absolute path of the .iso. */
   readonly path: string;
+  /** The tree to show of those that the disc has. */
+  readonly view?: ViewChoice;
+  /** Entries that one request may have read. */
+  readonly maxEntries?: number;
   /**
    * Tells the SHA-256 of the bytes that were opened, by their size in bytes and time, when it is known; it makes
    * validators equal on every replica. Asked about the open file: its name may lead to another one by now.
@@ -26,6 +45,7 @@ export interface MountSource {
 }
 
 export interface MountDriver {
+  readonly name: DriverName | 'auto';
   /**
    * @throws ServiceError NOT_FOUND (no such file), BAD_REQUEST (not a regular file), NOT_AN_ISO, TRUNCATED, BROKEN_ISO,
    * UNSUPPORTED_ISO. The messages end up in an image's `error`: words for an operator, without host paths.

@@ -9,7 +9,7 @@ import type { Images } from '../images/images.js';
 import { demanded } from '../images/digests.js';
 import { algorithms } from '../images/hashing.js';
 import type { IncomingFile } from '../images/incoming-file.js';
-import { type ImageRecord, type ImageSource, sourceKinds } from '../images/record.js';
+import { type ImageRecord, type ImageSource, sourceKinds, viewChoices } from '../images/record.js';
 import type { Store } from '../images/store.js';
 import type { Log } from '../log.js';
 import { checkFileName } from '../path.js';
@@ -17,7 +17,7 @@ import { type Parameters, allParameters, preferredWait, queryParameters, require
 import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js';
 
 const filterNames = ['id', 'name', 'version', 'iso', 'status'] as const;
-const putNames = ['name', 'version', ...sourceKinds] as const;
+const putNames = ['name', 'version', 'view', ...sourceKinds] as const;
 const addNames = [...putNames, ...algorithms, 'sums'] as const;
 type PutParameters = Parameters<(typeof addNames)[number]>;
 
@@ -40,14 +40,27 @@ function wanted(kind: ImageSource['kind'], parameters: PutParameters): Pick<Imag
   return { ...(Object.keys(digests).length > 0 && { digests }), ...(sums !== undefined && { sums }) };
 }
 
+/** The tree of the disc that is to be shown. */
+function viewOf({ view }: PutParameters): Pick<ImageSource, 'view'> {
+  if (view === undefined) return {};
+  const choice = viewChoices.find((one) => one === view);
+  if (choice !== undefined) return { view: choice };
+  throw new ServiceError('BAD_REQUEST', `view must be one of ${viewChoices.join(', ')}`);
+}
+
 /** The source of the ISO; where several are given, the first of the documented order. */
 function sourceOf(parameters: PutParameters): ImageSource {
   for (const kind of sourceKinds) {
     const value = parameters[kind];
-    if (value !== undefined) return { kind, value, ...wanted(kind, parameters) };
+    if (value !== undefined) return { kind, value, ...wanted(kind, parameters), ...viewOf(parameters) };
   }
   const message = `A source of the ISO is missing; allowed: one of ${sourceKinds.join(', ')}`;
   throw new ServiceError('BAD_REQUEST', message);
+}
+
+/** The body is compared with its digests on the way; the ISO may be replaced by another one later. */
+function withoutDigests({ digests, ...source }: ImageSource): ImageSource {
+  return source;
 }
 
 export interface ImageResource {
@@ -73,7 +86,7 @@ async function upload(exchange: Exchange, { images, log }: ImageResource): Promi
       const isOpen = preferredWait(exchange) !== undefined && value.status !== 'OK';
       return { status: isOpen ? 202 : 201, value, location: `/images/${value.id}` };
     });
-  await claim(exchange, () => images.upload(name, version, source.value, announced, receive));
+  await claim(exchange, () => images.upload(name, version, withoutDigests(source), announced, receive));
 }
 
 /** The record as it is now, or, where the client prefers to wait, as it is then. */

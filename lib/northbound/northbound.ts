@@ -6,19 +6,20 @@ import type { Log } from '../log.js';
 import { fileHandlers } from './files.js';
 import { imageHandlers } from './images.js';
 import { indexHandler } from './index-page.js';
-import { statusHandler } from './status.js';
+import { type DriverState, statusHandler } from './status.js';
 
 export interface NorthboundOptions {
   readonly images: Images;
   readonly isoStore: Store;
   readonly microkernelStore: Store;
+  readonly mount: DriverState;
   readonly version: string;
   readonly log: Log;
 }
 
 /** The management API. */
 export function createNorthbound(options: NorthboundOptions): Application {
-  const { images, isoStore, microkernelStore, log } = options;
+  const { images, isoStore, microkernelStore, mount, log } = options;
   const image = imageHandlers({ images, isoStore, log });
   const iso = fileHandlers({ store: isoStore, images, log });
   const microkernel = fileHandlers({ store: microkernelStore, log });
@@ -39,7 +40,7 @@ export function createNorthbound(options: NorthboundOptions): Application {
     ['PUT', '/microkernel', microkernel.put],
     ['POST', '/microkernel', microkernel.put],
     ['DELETE', '/microkernel', microkernel.remove],
-    ['GET', '/status', statusHandler({ iso: isoStore, microkernel: microkernelStore })],
+    ['GET', '/status', statusHandler({ stores: { iso: isoStore, microkernel: microkernelStore }, images, mount })],
     ['GET', '/', indexHandler(options.version, () => routes)],
   ];
   return createRouter(routes);

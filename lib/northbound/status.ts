@@ -1,13 +1,32 @@
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
+import type { Images } from '../images/images.js';
 import type { Store } from '../images/store.js';
 import { queryParameters } from './parameters.js';
 
-/** The handler of `/status`: how much room there is, in bytes. */
-export function statusHandler(stores: Readonly<Record<string, Store>>): Handler {
+/** How ISOs become trees: the driver of the configuration, and, in words, what keeps it from working here. */
+export interface DriverState {
+  readonly driver: string;
+  readonly unavailable?: string;
+}
+
+export interface StatusResource {
+  readonly stores: Readonly<Record<string, Store>>;
+  readonly images: Images;
+  readonly mount: DriverState;
+}
+
+/** The handler of `/status`: how much room there is, in bytes, and what serves each image. */
+export function statusHandler({ stores, images, mount }: StatusResource): Handler {
   return async (exchange) => {
     queryParameters(exchange, []);
     const spaces = Object.entries(stores).map(async ([name, store]) => [name, await store.space()] as const);
-    sendJson(exchange, 200, { stores: Object.fromEntries(await Promise.all(spaces)) });
+    const served = images
+      .list({ status: 'OK' })
+      .map(({ id, name, version, driver, view, why, unmount }) => ({ id, name, version, driver, view, why, unmount }));
+    sendJson(exchange, 200, {
+      stores: Object.fromEntries(await Promise.all(spaces)),
+      mount: { ...mount, images: served },
+    });
   };
 }

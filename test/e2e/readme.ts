@@ -31,13 +31,14 @@ t.test('every example of the README runs as it is written', needed, async (t) =>
   };
   t.same(
     (await settled()).map(({ name, version, status }) => `${name} ${version} ${status}`),
-    ['ipxe 1.0 OK', 'ipxe 1.1 OK', 'ipxe 1.2 OK', 'grub 2.06 OK', 'ipxe 1.3 OK'],
+    ['ipxe 1.0 OK', 'ipxe 1.1 OK', 'ipxe 1.2 OK', 'grub 2.06 OK', 'ipxe 1.3 OK', 'ipxe plain OK'],
   );
 });
 
 t.test('the README names every configuration key with its default', async (t) => {
   const readme = await readFile(new URL('README.md', root), 'utf8');
   const { stdout } = await run(process.execPath, [new URL('dist/lib/main.js', root).pathname, '--print-config']);
-  for (const key of Object.keys(JSON.parse(stdout) as object))
-    t.match(readme, new RegExp(`^\\| \`${key}\` \\|`, 'm'), key);
+  const { mount, ...others } = JSON.parse(stdout) as { mount: object };
+  const keys = [...Object.keys(others), ...Object.keys(mount).map((key) => `mount\\.${key}`)];
+  for (const key of keys) t.match(readme, new RegExp(`^\\| \`${key}\` \\|`, 'm'), key);
 });

@@ -1,5 +1,5 @@
 import { appendFile, truncate } from 'node:fs/promises';
-import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, get } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { sendFile } from '../../lib/http/file.js';
 import { type Extent, hole } from '../../lib/tree.js';
@@ -15,6 +15,7 @@ import {
   storeBytes,
 } from '../fixtures/open-file.js';
 import { Random } from '../fixtures/random.js';
+import { begin, finish } from '../fixtures/slow-download.js';
 
 const modified = new Date('2014-04-17T12:34:56.789Z');
 const date = 'Thu, 17 Apr 2014 12:34:56 GMT';
@@ -47,26 +48,6 @@ async function serveLarge(t: Test, seen?: (response: ServerResponse) => void) {
   const served = await serve(t, Buffer.alloc(0), [{ offset: 0, length: large }], seen);
   await truncate(served.path, large);
   return served;
-}
-
-/** Begins a download, and reads nothing of its body yet. */
-function begin(url: string): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    get(url, { agent: false }, (response) => {
-      // A cut answer is what some of the tests are about.
-      response.on('error', () => undefined);
-      resolve(response);
-    }).on('error', reject);
-  });
-}
-
-/** Reads what is left of a download: how many bytes, and whether they were all. */
-function finish(response: IncomingMessage): Promise<{ bytes: number; complete: boolean }> {
-  let bytes = 0;
-  return new Promise((resolve) => {
-    response.on('data', (chunk: Buffer) => (bytes += chunk.length));
-    response.on('close', () => resolve({ bytes, complete: response.complete }));
-  });
 }
 
 /** The parts of a multipart/byteranges body: their headers and their bytes. */

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { truncate } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import t, { type Test } from 'tap';
+import { ServiceError } from '../../lib/errors.js';
 import { slice, transfer } from '../../lib/http/transfer.js';
 import { type Extent, hole } from '../../lib/tree.js';
 import { contentOf, openBytes, randomBytes, randomExtents, storeBytes } from '../fixtures/open-file.js';
@@ -136,4 +137,57 @@ t.test('a connection that breaks under a write is a client that went away, not a
   broken.on('error', () => undefined);
   await t.rejects(transfer(broken, file, 0, file.size, signal), { code: 'TIMEOUT' });
   t.equal(getEventListeners(signal, 'abort').length, 0);
+});
+
+/** A file whose content is not what is stored; gives up to `most` bytes at a time. */
+async function make(t: Test, content: Buffer, most: number) {
+  const { file } = await store(t, Buffer.from('what is stored'));
+  const asked: number[] = [];
+  const read = (position: number, length: number) => {
+    asked.push(length);
+    return Promise.resolve(content.subarray(position, position + Math.min(length, most)));
+  };
+  return { file: { ...file, read, size: content.length }, asked };
+}
+
+t.test('any slice of a file that is stored in another form is sent as these bytes of its content', async (t) => {
+  const random = new Random(4);
+  const content = randomBytes(random, 3 * chunk + 17);
+  for (let run = 0; run < 30; run += 1) {
+    const { file } = await make(t, content, 1 + random.below(2 * chunk));
+    const start = random.below(content.length + 1);
+    const length = random.below(content.length - start + 1);
+    const target = new SlowStream();
+    await transfer(target, file, start, length, new AbortController().signal);
+    if (!target.content.equals(content.subarray(start, start + length))) t.fail(`from ${start}, ${length} bytes`);
+  }
+  t.pass();
+});
+
+t.test('a slow reader never has more than one chunk of such a file in memory', async (t) => {
+  const { file, asked } = await make(t, Buffer.alloc(5 * chunk + 1), Infinity);
+  const target = new SlowStream();
+  const { signal } = new AbortController();
+  await transfer(target, file, 0, file.size, signal);
+  t.equal(target.largest, chunk);
+  t.same(asked, [chunk, chunk, chunk, chunk, chunk, 1]);
+  t.equal(getEventListeners(signal, 'abort').length, 0, 'and nothing is left listening');
+});
+
+t.test('such a file that cannot be read on is its own error, and one that gives nothing is too short', async (t) => {
+  const { file } = await make(t, Buffer.alloc(3 * chunk), Infinity);
+  const broken = new ServiceError('BROKEN_ISO', 'wrong');
+  const read = (position: number, length: number) =>
+    position < chunk ? file.read(position, length) : Promise.reject(broken);
+  const target = new SlowStream();
+  const { signal } = new AbortController();
+  await t.rejects(transfer(target, { ...file, read }, 0, file.size, signal), broken);
+  t.equal(target.content.length, chunk, 'what came before was sent');
+  await t.rejects(transfer(target, file, file.size, 1, signal), { code: 'TRUNCATED' });
+});
+
+t.test('a connection that is gone ends the sending of such a file', async (t) => {
+  const { file, asked } = await make(t, Buffer.alloc(10 * chunk), Infinity);
+  await t.rejects(transfer(new SlowStream(), file, 0, file.size, AbortSignal.abort()), { code: 'TIMEOUT' });
+  t.equal(asked.length, 1, 'no more of it is read');
 });

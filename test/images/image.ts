@@ -31,7 +31,7 @@ t.test('an image exists for clients from its first record until it is deleted', 
 t.test('only an image that is OK and mounted has files', async (t) => {
   const image = imageOf('OK');
   t.equal(image.tree, undefined);
-  const mount = await new FakeDriver().mount({ path: 'x' });
+  const mount = await new FakeDriver().mount({ id: 'x', path: 'x' });
   image.serve(mount);
   t.equal(image.tree, mount.tree);
   for (const status of ['downloading iso', 'preparing', 'failed'] as const) {
@@ -43,9 +43,9 @@ t.test('only an image that is OK and mounted has files', async (t) => {
 t.test('a mount is let go of when another takes its place, and at the end', async (t) => {
   const driver = new FakeDriver();
   const image = imageOf('OK');
-  image.serve(await driver.mount({ path: 'a' }));
+  image.serve(await driver.mount({ id: 'x', path: 'a' }));
   t.same(driver.unmounted, []);
-  image.serve(await driver.mount({ path: 'b' }));
+  image.serve(await driver.mount({ id: 'x', path: 'b' }));
   t.same(driver.unmounted, [0]);
   image.end();
   t.same(driver.unmounted, [0, 1]);

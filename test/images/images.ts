@@ -62,6 +62,11 @@ async function writeInventory(folder: string, ...images: object[]): Promise<void
   await writeFile(join(folder, 'inventory.json'), JSON.stringify({ images }));
 }
 
+/** A source that is the body of the request. */
+function client(iso: string) {
+  return { kind: 'isoclient', value: iso } as const;
+}
+
 t.test('an image from the store is OK, is served, and its record is the documented one with more', async (t) => {
   const folder = await newFolder(t);
   const service = await startImages(t, folder);
@@ -354,7 +359,7 @@ t.test('an upload with an image never replaces an ISO that another image is made
   await settled(service, '1', stored('one.iso'));
   const never = () => Promise.reject(new Error('It must not arrive'));
   const refused = { code: 'IN_USE', message: /ubuntu 1 .*one\.iso/ };
-  await t.rejects(service.images.upload('ubuntu', '2', 'one.iso', {}, never), refused);
+  await t.rejects(service.images.upload('ubuntu', '2', client('one.iso'), {}, never), refused);
 });
 
 t.test('a download that a stop has interrupted begins again at the next start', async (t) => {
@@ -631,7 +636,7 @@ t.test('an upload claims its image first, which nobody sees until the ISO is the
     t.equal(images.get({ name: 'ubuntu', version: '1' }), undefined);
     t.equal(images.at('ubuntu', '1', 'exact'), undefined);
     t.match(images.usersOf('x.iso'), [{ name: 'ubuntu' }], 'but its ISO is in use');
-    await t.rejects(images.upload('ubuntu', '1', 'y.iso', {}, receive), { code: 'EXISTS' });
+    await t.rejects(images.upload('ubuntu', '1', client('y.iso'), {}, receive), { code: 'EXISTS' });
     const stream = Readable.from([Buffer.from(oneIso)]);
     await arriving.take(
       () => ({ stream, complete: () => Promise.resolve() }),
@@ -640,9 +645,9 @@ t.test('an upload claims its image first, which nobody sees until the ISO is the
     await (await begin()).settled(5000, patient);
   };
   const broken = () => Promise.reject(new Error('The client has gone'));
-  await t.rejects(images.upload('ubuntu', '1', 'x.iso', {}, broken), { message: 'The client has gone' });
+  await t.rejects(images.upload('ubuntu', '1', client('x.iso'), {}, broken), { message: 'The client has gone' });
   t.same(images.usersOf('x.iso'), [], 'the name is free again');
-  await images.upload('ubuntu', '1', 'x.iso', {}, receive);
+  await images.upload('ubuntu', '1', client('x.iso'), {}, receive);
   t.equal(await textIn(images.get({ name: 'ubuntu', version: '1' }), 'which'), 'one');
 });
 

@@ -38,6 +38,9 @@ async function receive(store: Store, name: string, text: string): Promise<void> 
   );
 }
 
+/** What the record of an image says of its mount. */
+const shown = { driver: 'direct', view: 'iso9660' } as const;
+
 /** Something that a test opens when it wants. */
 function gate() {
   let open: () => void = () => undefined;
@@ -50,12 +53,12 @@ t.test(
   async (t) => {
     const { life, image, inventory, driver, store, said } = await setUp(t, { ...preparing, error: 'old', own: 'kept' });
     await life.bringUp(image);
-    const record = { ...preparing, status: 'OK', bytes: 0, own: 'kept' };
+    const record = { ...preparing, status: 'OK', bytes: 0, own: 'kept', ...shown };
     t.same(image.record, record);
     t.same(inventory.get('1'), record);
     t.not(image.tree, undefined);
     t.match(driver.sources, [{ path: store.pathOf('u.iso') }]);
-    t.match(said, [/ info .*image ubuntu 14\.04: OK \(iso9660, 0 bytes, before: old\)/]);
+    t.match(said, [/ info .*image ubuntu 14\.04: OK \(direct, iso9660, 0 bytes, before: old\)/]);
   },
 );
 
@@ -95,7 +98,7 @@ t.test('a file elsewhere on the server never gets the digest of a stored file of
   const { life, image, driver, store } = await setUp(t, { ...preparing, iso: elsewhere });
   await receive(store, 'u.iso', 'another');
   await life.prepare(image);
-  t.same(driver.sources, [{ path: elsewhere }]);
+  t.same(driver.sources, [{ id: '1', path: elsewhere, view: 'auto' }]);
 });
 
 t.test('an image that is deleted while it is prepared is let go of and not written any more', async (t) => {
@@ -159,7 +162,7 @@ t.test('when the disk is full the image is served all the same, and the log says
 });
 
 t.test('a record that has not changed is not written again', async (t) => {
-  const { life, image, file } = await setUp(t, { ...preparing, status: 'OK', bytes: 0 });
+  const { life, image, file } = await setUp(t, { ...preparing, status: 'OK', ...shown, bytes: 0 });
   const before = await stat(file, { bigint: true });
   image.update({ ...image.record, status: 'preparing' });
   await life.prepare(image);

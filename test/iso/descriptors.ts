@@ -90,6 +90,9 @@ t.test('UDF is known by its sector in the recognition sequence', async (t) => {
   t.ok((await read(sequence('CD001', 'CD001', 'BEA01', 'NSR03', 'TEA01'))).hasUdf);
   t.notOk((await read(sequence('CD001', 'BEA01', 'TEA01'))).hasUdf);
   t.notOk((await read(sequence('CD001', 'other', 'BEA01', 'NSR02'))).hasUdf, 'another ISO inside');
+  t.ok((await read(sequence('BEA01', '', 'NSR03', '', 'TEA01'))).hasUdf, 'in sectors of 4096 bytes');
+  t.notOk((await read(sequence('CD001', '', 'NSR02'))).hasUdf);
+  t.notOk((await read(sequence('BEA01', '', 'TEA01', '', 'other', '', 'NSR02'))).hasUdf);
 });
 
 t.test('the identity stands for the descriptors and the size', async (t) => {

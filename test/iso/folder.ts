@@ -11,6 +11,7 @@ import {
   ucs2,
 } from '../fixtures/iso-builder.js';
 import { openImage, paths, plain, ROOT, rockRidge } from '../fixtures/iso-volume.js';
+import { countTurns } from '../fixtures/turns.js';
 
 /** A file record with Rock Ridge fields. */
 function named(name: string | Buffer, ...fields: Buffer[]): Buffer {
@@ -19,7 +20,7 @@ function named(name: string | Buffer, ...fields: Buffer[]): Buffer {
 
 async function fileOf(image: Buffer, name: string): Promise<IsoFile> {
   const volume = await openImage(image);
-  const entry = (await volume.children(volume.root)).get(name);
+  const entry = (await volume.root.children()).get(name);
   if (entry?.type !== 'file') throw new Error(`no file ${name}`);
   return entry;
 }
@@ -40,6 +41,23 @@ t.test('an empty file is served wherever its record points', async (t) => {
   t.match(file, { size: 0, extents: [] });
 });
 
+t.test('a compressed file has the size that it decompresses to, and the extents of what is stored', async (t) => {
+  const systemUse = field.zf(16, 15, 1_000_000);
+  const stored = [{ offset: 30 * sectorBytes, length: 5000 }];
+  const compressed = record('A;1', { block: 30, length: 5000, systemUse });
+  const zisofs = { headerBytes: 16, blockBytes: 32_768, size: 1_000_000 };
+  t.match(await fileOf(rockRidge([compressed]), 'a'), { size: 1_000_000, extents: stored, zisofs });
+  const second = record('A;1', { block: 30, length: 5000, systemUse: field.zf(16, 15, 1_000_000, 'PZ') });
+  t.strictSame(await fileOf(rockRidge([second]), 'a'), {
+    type: 'file',
+    extents: stored,
+    size: 5000,
+    modified: recordedDate.getTime(),
+  });
+  const outside = record('A;1', { block: 90, length: 50_000, systemUse });
+  t.same(await rootOf([outside]), [], 'what leaves the .iso is not served');
+});
+
 t.test('sections that follow each other are one extent', async (t) => {
   const sections = [
     record('BIG;1', { block: 30, length: 4 * sectorBytes, flags: 0x80 }),
@@ -53,6 +71,7 @@ t.test('sections that follow each other are one extent', async (t) => {
     { offset: 40 * sectorBytes, length: 100 },
   ]);
   t.equal(file.size, 6 * sectorBytes + 100);
+  t.equal(file.isSectioned, true);
 });
 
 t.test('a section belongs to the file of its name, as in Linux', async (t) => {
@@ -117,6 +136,20 @@ t.test('names that no path can hold are not shown', async (t) => {
 t.test('odd names are shown as they are', async (t) => {
   const names = ['a\\b', '%2e%2e', '-rf', ' a ', '...', 'é', 'e\u0301', 'A', 'a', 'x;1', '\u{1f600}', 'n'.repeat(200)];
   t.same(await rootOf(names.map((name) => named(name))), names.map((name) => name).sort());
+});
+
+t.test('names that no path can hold are not shown in any view', async (t) => {
+  const bad = ['', '.', '..', '\0', '\0a', '../x', '/', 'a\nb', '\u001b[2J', '\u007f'];
+  const plainNames = [...bad, '.;1', '..;1', ';1', '/;1', ';;', '//', 'OK.;1', '..OK;1', 'A/../B;1'];
+  t.same(await paths(plain(plainNames.map((name) => record(name)))), ['..ok', '...x', 'a....b', 'ok'].sort());
+  const jolietNames = [...bad, '...', '.;1', '..;1', '..;1.', 'ok', '..ok', '..\\..\\x', '\ud83d', 'C:\\x'];
+  const shown = await paths(withJoliet(jolietNames.map((name) => record(ucs2(name)))));
+  t.same(shown, ['..;1', '..\\..\\x', '..ok', 'C:\\x', 'ok']);
+});
+
+t.test('names that mean something to a program are names', async (t) => {
+  const names = ['__proto__', 'constructor', 'hasOwnProperty', 'toString', 'a:b', 'con', '~', '*', '$(id)', "'", '<b>'];
+  t.same(await rootOf(names.map((name) => named(name))), [...names].sort());
 });
 
 t.test('a name that is no UTF-8 can be reached too', async (t) => {
@@ -265,15 +298,24 @@ t.test('blocks may be 512 or 1024 bytes', async (t) => {
   }
 });
 
-t.test('a Joliet folder has its own names', async (t) => {
+/** An image with a Joliet tree whose root, in sector 50, has these records. */
+function withJoliet(records: readonly Buffer[], fill: (builder: IsoBuilder) => void = () => undefined): Buffer {
   const image = plain([record('X;1')], (builder) => {
-    builder.folder(50, [record(ucs2('Read Me.txt;1')), record(ucs2('Dots..')), folderRecord(ucs2('Ünder'), 51)]);
-    builder.folder(51, [record(ucs2('\u{1f600}'), { systemUse: field.nm('not looked at') })]);
+    builder.folder(50, records);
+    fill(builder);
   });
   image.copy(image, 17 * sectorBytes, 16 * sectorBytes, 17 * sectorBytes);
   image[17 * sectorBytes] = 2;
   image.write('%/E', 17 * sectorBytes + 88);
   image.writeUInt32LE(50, 17 * sectorBytes + 158);
+  return image;
+}
+
+t.test('a Joliet folder has its own names', async (t) => {
+  const records = [record(ucs2('Read Me.txt;1')), record(ucs2('Dots..')), folderRecord(ucs2('Ünder'), 51)];
+  const image = withJoliet(records, (builder) =>
+    builder.folder(51, [record(ucs2('\u{1f600}'), { systemUse: field.nm('not looked at') })]),
+  );
   t.same(await paths(image), ['Dots', 'Read Me.txt', 'Ünder/', 'Ünder/\u{1f600}']);
 });
 
@@ -284,13 +326,33 @@ t.test('a folder of 50,000 entries is read whole', async (t) => {
     builder.folder(ROOT, [folderRecord('BIG', 200, length)]);
   });
   const volume = await openImage(image);
-  const big = (await volume.children(volume.root)).get('big');
+  const big = (await volume.root.children()).get('big');
   if (big?.type !== 'folder') throw new Error('no folder');
-  t.equal((await volume.children(big)).size, 50_000);
+  const reading = big.children();
+  t.ok((await countTurns(reading)) > 2, 'and others run meanwhile, also when every byte is in memory');
+  t.equal((await reading).size, 50_000);
+});
+
+t.test('records of many pieces of a folder are one folder', async (t) => {
+  // More than one piece of 256 KiB, with a file whose two sections are on both sides of its border.
+  const filler = Array.from({ length: 128 * 53 - 2 }, (_, index) => named(`f${String(index).padStart(6, '0')}`));
+  const sections = [0x80, 0].map((flags, index) =>
+    record('S.;1', { block: 30 + index, length: sectorBytes, flags, systemUse: field.nm('sections') }),
+  );
+  for (let shift = 0; shift < 110; shift += 10) {
+    const image = plain([], (builder) => {
+      const length = builder.folder(200, [...filler.slice(shift), ...sections, ...filler.slice(0, shift)]);
+      builder.folder(ROOT, [folderRecord('BIG', 200, length)]);
+    });
+    const big = (await (await openImage(image)).root.children()).get('big');
+    const children = big?.type === 'folder' ? await big.children() : new Map<string, IsoFile>();
+    t.equal(children.size, filler.length + 1);
+    t.match(children.get('sections'), { size: 2 * sectorBytes });
+  }
 });
 
 t.test('a folder that takes too much work is an error, and the others are served', async (t) => {
   const volume = await openImage(plain(Array.from({ length: 200 }, (_, index) => record(`F${index};1`))));
-  await t.rejects(volume.children(volume.root, new Budget(100)), { code: 'BROKEN_ISO' });
-  t.equal((await volume.children(volume.root)).size, 200);
+  await t.rejects(volume.root.children(new Budget(25)), { code: 'BROKEN_ISO' });
+  t.equal((await volume.root.children()).size, 200);
 });

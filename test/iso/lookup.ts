@@ -1,8 +1,10 @@
 import t, { type Test } from 'tap';
 import { followLink, lookup, type NameMatch, type Search } from '../../lib/iso/lookup.js';
 import { Budget } from '../../lib/iso/budget.js';
+import type { IsoFile, IsoFolder } from '../../lib/iso/entries.js';
 import { field, folderRecord, IsoBuilder, linkFields, record, rootFields } from '../fixtures/iso-builder.js';
 import { openImage } from '../fixtures/iso-volume.js';
+import { countTurns } from '../fixtures/turns.js';
 
 function file(name: string, length: number): Buffer {
   return record('X;1', { block: 30, length, systemUse: field.nm(name) });
@@ -55,7 +57,7 @@ const image = buildImage();
 
 async function found(path: string, match: NameMatch = 'exact'): Promise<number | 'folder' | undefined> {
   const volume = await openImage(image);
-  const node = await lookup(volume, path === '' ? [] : path.split('/'), match);
+  const node = (await lookup(volume.root, path === '' ? [] : path.split('/'), match))?.entry;
   return node?.type === 'file' ? node.size : node?.type;
 }
 
@@ -154,11 +156,11 @@ t.test('with any case, an exact match comes first, then the first in code-unit o
 
 t.test('a link of a folder is followed from there', async (t) => {
   const volume = await openImage(image);
-  const dir = await lookup(volume, ['dir'], 'exact');
+  const dir = (await lookup(volume.root, ['dir'], 'exact'))?.entry;
   if (dir?.type !== 'folder') throw new Error('no folder');
-  const search: Search = { volume, match: 'exact', budget: new Budget() };
+  const search: Search<IsoFile> = { root: volume.root, match: 'exact', budget: new Budget() };
   const lengthOf = async (target: string) => {
-    const node = await followLink(search, dir, { type: 'link', target, modified: undefined });
+    const node = (await followLink(search, dir, { type: 'link', target, modified: undefined }))?.entry;
     return node?.type === 'file' ? node.size : node?.type;
   };
   t.equal(await lengthOf('inner'), 10);
@@ -172,9 +174,51 @@ t.test('a link of a folder is followed from there', async (t) => {
 
 t.test('links cost work', async (t) => {
   const volume = await openImage(image);
-  const search: Search = { volume, match: 'exact', budget: new Budget(500) };
+  const search: Search<IsoFile> = { root: volume.root, match: 'exact', budget: new Budget(125) };
   const again = async () => {
     for (;;) await followLink(search, volume.root, { type: 'link', target: 'hop30', modified: undefined });
   };
   await t.rejects(again(), { code: 'BROKEN_ISO' });
+});
+
+t.test('dots in the target of a link cost work too', async (t) => {
+  const volume = await openImage(image);
+  for (const dots of ['./', '../', '//']) {
+    const search: Search<IsoFile> = { root: volume.root, match: 'exact', budget: new Budget(1000) };
+    let followed = 0;
+    const again = async () => {
+      for (; followed < 1000; followed++) {
+        await followLink(search, volume.root, { type: 'link', target: dots.repeat(1000), modified: undefined });
+      }
+    };
+    await t.rejects(again(), { code: 'BROKEN_ISO' }, dots);
+    t.ok(followed < 10, `${followed} of them`);
+  }
+});
+
+t.test('no percent sign in a target means anything but itself', async (t) => {
+  const volume = await openImage(image);
+  const search: Search<IsoFile> = { root: volume.root, match: 'exact', budget: new Budget() };
+  for (const target of ['dir/%2e%2e/file', '%2Fdir', 'dir%2Finner', '%2e']) {
+    t.equal(await followLink(search, volume.root, { type: 'link', target, modified: undefined }), undefined, target);
+  }
+});
+
+t.test('the first look for a name in any case lets others run, however big the folder is', async (t) => {
+  const names = Array.from({ length: 300_000 }, (_, index) => `File-${index}`);
+  const file: IsoFile = { type: 'file', extents: [], size: 0, modified: undefined };
+  const children = new Map(names.map((name) => [name, file]));
+  const root: IsoFolder = {
+    type: 'folder',
+    path: '',
+    modified: undefined,
+    parent: undefined,
+    children: () => Promise.resolve(children),
+  };
+  const looking = Promise.all(['FILE-7', 'file-8'].map((name) => lookup(root, [name], 'any-case')));
+  t.ok((await countTurns(looking)) > 1);
+  t.same(
+    (await looking).map((found) => found?.path),
+    ['File-7', 'File-8'],
+  );
 });

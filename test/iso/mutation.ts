@@ -1,17 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { type IsoEntry, sectorBytes } from '../../lib/iso/entries.js';
-import { lookup } from '../../lib/iso/lookup.js';
+import { type IsoFile, sectorBytes } from '../../lib/iso/entries.js';
+import { ZisofsReader } from '../../lib/iso/zisofs.js';
 import { field, folderRecord, IsoBuilder, linkFields, record, rootFields, ucs2 } from '../fixtures/iso-builder.js';
 import { needFile, realIsos } from '../fixtures/iso-tools.js';
-import { crawl, openImage } from '../fixtures/iso-volume.js';
+import { examine } from '../fixtures/iso-examination.js';
+import { readerOf } from '../fixtures/iso-volume.js';
 import { Random } from '../fixtures/random.js';
+import { compress } from '../fixtures/zisofs.js';
 
 /** Bytes that sit on the borders of what a field may hold. */
 const borders = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, 28, 33, 34, 255] as const;
 
-/** A small image with everything that the reader knows: Rock Ridge, Joliet, links, continuations, relocation. */
+/** The most that one image has cost so far. */
+const most = { reads: 0, bytes: 0 };
+
+const compressed = compress(Buffer.alloc(50_000, 'text '), 2 ** 15);
+
+/** A small image with all that the reader knows: Rock Ridge, Joliet, links, continuations, relocation, compression. */
 function everything(): Buffer {
   const builder = new IsoBuilder().descriptor({ rootBlock: 20, blocks: 64 });
   builder.descriptor({ type: 2, rootBlock: 30, escape: '%/E', blocks: 64 }).terminator();
@@ -26,6 +33,7 @@ function everything(): Buffer {
       record('L.;1', { systemUse: Buffer.concat([field.nm('link'), linkFields('dir/../file a')]) }),
       folderRecord('DIR', 21, sectorBytes, { systemUse: field.nm('dir') }),
       folderRecord('RR_MOVED', 22, sectorBytes, { systemUse: field.nm('rr_moved') }),
+      record('Z.;1', { block: 52, length: compressed.length, systemUse: named('packed', field.zf(16, 15, 50_000)) }),
       record('DEEP', { systemUse: Buffer.concat([field.nm('deep'), field.cl(23)]) }),
     ],
     rootFields,
@@ -41,7 +49,8 @@ function everything(): Buffer {
   builder.folder(30, [record(ucs2('Datei ü'), { block: 40, length: 3000 }), folderRecord(ucs2('Ordner'), 31)]);
   builder.folder(31, [record(ucs2('Innen'), { block: 40, length: 5 })], undefined, 30);
   builder.put(50, Buffer.concat([Buffer.alloc(10), field.nm(' name', 1), field.ce(51, 0, 60)]));
-  return builder.put(51, field.nm(' in three parts')).put(63, 'the end').build();
+  builder.put(51, field.nm(' in three parts')).put(52, compressed);
+  return builder.put(63, 'the end').build();
 }
 
 /** Changes some bytes, within these sectors, and gives back what undoes it. */
@@ -61,31 +70,33 @@ function mutate(image: Buffer, random: Random, sectors: readonly [number, ...num
   };
 }
 
-/** What is wrong with an entry; undefined when nothing is. */
-function faultOf(path: string, entry: IsoEntry, bytes: number): string | undefined {
-  if (path.split('/').some((name) => /^\.{0,2}$|[\u0000-\u001f\u007f]/.test(name))) return 'a bad name';
-  if (/\p{Surrogate}/u.test(path)) return 'a name that no URL can carry';
-  if (entry.type !== 'file') return undefined;
-  const sum = entry.extents.reduce((total, { length }) => total + length, 0);
-  if (sum !== entry.size) return 'a size that is not that of its extents';
-  const isOutside = entry.extents.some(({ offset, length }) => offset < 0 || length < 1 || offset + length > bytes);
-  return isOutside ? 'bytes outside of the ISO' : undefined;
+/** What a mutated image may cost: bytes changed here and there make no folders longer than a few images. */
+const maxReads = 200;
+const maxBytesRead = 16 * 2 ** 20;
+
+/** Looks at everything in an image, follows its links, and gives the code of the error that ends that. */
+async function explore(t: Test, image: Buffer): Promise<string> {
+  const { error, entries, faults, reads, bytes } = await examine(image, 2000);
+  for (const fault of faults) t.fail(fault);
+  most.reads = Math.max(most.reads, reads);
+  most.bytes = Math.max(most.bytes, bytes);
+  if (reads > maxReads || bytes > maxBytesRead) t.fail(`${reads} reads of ${bytes} bytes for ${entries.size} entries`);
+  for (const entry of entries.values()) if (entry.type === 'file') await readCompressed(t, image, entry);
+  return error ?? 'opened';
 }
 
-/** Opens an image, looks at everything in it, and follows its links; gives the code of the error that ends that. */
-async function explore(t: Test, image: Buffer): Promise<string> {
-  try {
-    const volume = await openImage(image);
-    const found = await crawl(volume, 2000);
-    for (const [path, entry] of found) {
-      const fault = faultOf(path, entry, image.length);
-      if (fault !== undefined) t.fail(`${JSON.stringify(path)} has ${fault}`);
-      if (entry.type === 'link') await lookup(volume, path.split('/'), 'any-case');
+/** Reads a compressed file here and there. */
+async function readCompressed(t: Test, image: Buffer, { extents, zisofs }: IsoFile): Promise<void> {
+  if (zisofs === undefined) return;
+  const reader = new ZisofsReader(readerOf(image), extents, zisofs);
+  for (const position of [0, Math.floor(zisofs.size / 2), zisofs.size - 1]) {
+    if (position < 0) continue;
+    try {
+      const { length } = await reader.read(position, 10);
+      if (length < 1 || length > 10) t.fail(`${length} bytes of a compressed file`);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
     }
-    return 'opened';
-  } catch (error) {
-    if (error instanceof ServiceError) return error.code;
-    throw error;
   }
 }
 
@@ -102,7 +113,7 @@ async function fuzz(t: Test, image: Buffer, sectors: readonly [number, ...number
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     restore();
   }
-  t.comment(`${JSON.stringify([...outcomes])}, slowest ${slowest.toFixed(0)} ms`);
+  t.comment(`${JSON.stringify([...outcomes])}, slowest ${slowest.toFixed(0)} ms, ${JSON.stringify(most)}`);
   return outcomes;
 }
 
@@ -110,7 +121,7 @@ t.test('an image with broken bytes anywhere in its structures is read or refused
   const image = everything();
   const whole = await explore(t, image);
   t.equal(whole, 'opened');
-  const outcomes = await fuzz(t, image, [16, 17, 18, 20, 21, 22, 23, 30, 31, 50, 51], 4000, 1);
+  const outcomes = await fuzz(t, image, [16, 17, 18, 20, 21, 22, 23, 30, 31, 50, 51, 52], 4000, 1);
   t.ok((outcomes.get('opened') ?? 0) > 2000, 'most of them can still be read');
   t.ok(outcomes.size > 2, 'and some cannot');
 });

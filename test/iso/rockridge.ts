@@ -29,6 +29,11 @@ t.test('a name is what all NM fields say together', (t) => {
     'ü',
     'a character in two fields',
   );
+  t.equal(
+    attributes(field.nm('a', 1), field.nm('', 1), field.nm('\0', 1), field.nm('b')).name,
+    'ab',
+    'and some nothing',
+  );
   t.equal(attributes(field.nm('a\0b'), field.nm('c')).name, 'ac', 'each ends at its first NUL');
   t.end();
 });
@@ -77,6 +82,26 @@ t.test('CL and RE mark a folder that was put elsewhere', (t) => {
   t.equal(attributes(field.raw('CL', Buffer.alloc(4))).relocatedTo, undefined, 'too short');
   t.equal(attributes(field.re()).isRelocated, true);
   t.equal(attributes(field.pl(77)).isRelocated, false, 'PL is for the folder itself');
+  t.end();
+});
+
+t.test('ZF tells how a file is compressed', (t) => {
+  const zisofs = (...fields: Buffer[]) => attributes(...fields).zisofs;
+  t.same(zisofs(field.zf(16, 15, 1_000_000)), { headerBytes: 16, blockBytes: 32_768, size: 1_000_000 });
+  t.same(zisofs(field.zf(1020, 17, 2 ** 32 - 1)), { headerBytes: 1020, blockBytes: 131_072, size: 2 ** 32 - 1 });
+  t.same(zisofs(field.zf(16, 16, 5), field.zf(16, 16, 6, 'PZ')), { headerBytes: 16, blockBytes: 65_536, size: 5 });
+  t.equal(zisofs(), undefined);
+  t.end();
+});
+
+t.test('a file is served as it is stored when ZF is of another version, or broken', (t) => {
+  const cases: Readonly<Record<string, Buffer>> = {
+    'version 2': field.zf(16, 15, 5, 'PZ'),
+    'another algorithm': field.zf(16, 15, 5, 'xx'),
+    'too short': field.raw('ZF', field.zf(16, 15, 5).subarray(4, 15)),
+    ...Object.fromEntries([0, 14, 18, 31, 63, 255].map((power) => [`2^${power}`, field.zf(16, power, 5)])),
+  };
+  for (const [name, one] of Object.entries(cases)) t.equal(attributes(one).zisofs, undefined, name);
   t.end();
 });
 

@@ -103,10 +103,22 @@ t.test('an area stays inside its block, and the block inside the ISO', async (t)
 
 t.test('continuations cost work', async (t) => {
   const image = Buffer.alloc(64 * sectorBytes);
-  const continuations = new Continuations(readerOf(image), image.length, sectorBytes, new Budget(100));
+  const continuations = new Continuations(readerOf(image), image.length, sectorBytes, new Budget(25));
   const many = async () => {
     for (let block = 0; block < 64; block++)
       await continuations.follow({ block, offset: 0, length: 4 }, new Recorder());
   };
   await t.rejects(many(), { code: 'BROKEN_ISO' });
+});
+
+t.test('a long area costs more than a short one: it may have hundreds of fields', async (t) => {
+  const image = Buffer.alloc(64 * sectorBytes);
+  const follow = async (length: number) => {
+    const continuations = new Continuations(readerOf(image), image.length, sectorBytes, new Budget(100));
+    for (let times = 0; times < 50; times++) {
+      await continuations.follow({ block: 0, offset: 0, length }, new Recorder());
+    }
+  };
+  await t.resolves(follow(4));
+  await t.rejects(follow(sectorBytes), { code: 'BROKEN_ISO' });
 });

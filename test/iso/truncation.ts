@@ -1,5 +1,7 @@
 import t from 'tap';
+import { Budget } from '../../lib/iso/budget.js';
 import { sectorBytes } from '../../lib/iso/entries.js';
+import { type ClaimingFolder, refuseTruncated } from '../../lib/iso/truncation.js';
 import { openIso } from '../../lib/iso/volume.js';
 import { folderRecord, type IsoBuilder, record } from '../fixtures/iso-builder.js';
 import { openImage, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
@@ -77,4 +79,33 @@ t.test('a tree without end is searched for a while and then given the benefit of
   });
   builder.writeUInt32LE(50_000, 16 * sectorBytes + 80);
   t.ok(await openImage(builder));
+});
+
+/** A folder with so many others in it, and what is asked of those. */
+function wide(count: number, claims: ClaimingFolder['claims']): ClaimingFolder {
+  const folders = Array.from({ length: count }, (_, index) => ({ offset: index + 1, claims }));
+  return { offset: 0, claims: () => Promise.resolve({ folders, end: 10 }) };
+}
+
+t.test('a folder may have any number of folders in it', async (t) => {
+  let asked = 0;
+  const root = wide(300_000, () => {
+    asked++;
+    return Promise.resolve({ folders: [], end: 20 });
+  });
+  await refuseTruncated(root, 100, 200);
+  t.equal(asked, 300_000);
+  await t.rejects(refuseTruncated(root, 15, 200), { code: 'TRUNCATED' });
+});
+
+t.test('the search ends with the first folder that is too much work, and counts what it has found', async (t) => {
+  let asked = 0;
+  const root = wide(1000, (budget) => {
+    asked++;
+    budget.spend(500);
+    return Promise.resolve({ folders: [], end: 20 });
+  });
+  await refuseTruncated(root, 100, 200, new Budget(1000));
+  t.equal(asked, 9);
+  await t.rejects(refuseTruncated(root, 15, 200, new Budget(1000)), { code: 'TRUNCATED' });
 });

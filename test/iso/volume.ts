@@ -1,6 +1,6 @@
 import t from 'tap';
 import { sectorBytes } from '../../lib/iso/entries.js';
-import { openIso } from '../../lib/iso/volume.js';
+import { openIso, type ViewChoice } from '../../lib/iso/volume.js';
 import { field, folderRecord, IsoBuilder, record, rootFields, ucs2 } from '../fixtures/iso-builder.js';
 import { openImage, paths, plain, readerOf, ROOT } from '../fixtures/iso-volume.js';
 
@@ -83,6 +83,40 @@ t.test('an unreadable Rock Ridge root gives way to Joliet', async (t) => {
   t.same(await shown(image), ['joliet', 'From Joliet']);
 });
 
+t.test('each of the trees can be asked for', async (t) => {
+  const image = disc({ rootFields, joliet: [jolietFile] });
+  const shownAs = async (view: ViewChoice) => {
+    const volume = await openIso(readerOf(image), image.length, { view });
+    return [volume.view, ...(await volume.root.children()).keys()];
+  };
+  t.same(await shownAs('auto'), ['rockridge', 'From Rock Ridge']);
+  t.same(await shownAs('rockridge'), ['rockridge', 'From Rock Ridge']);
+  t.same(await shownAs('joliet'), ['joliet', 'From Joliet']);
+  t.same(await shownAs('iso9660'), ['iso9660', 'file.txt'], 'without what Rock Ridge says');
+});
+
+t.test('a tree that the disc has not is refused, and those that it has are named', async (t) => {
+  const open = (image: Buffer, view: ViewChoice) => openIso(readerOf(image), image.length, { view });
+  const plainDisc = disc({ primary: [record('FILE.TXT;1')] });
+  const refused = (message: RegExp) => ({ code: 'UNSUPPORTED_ISO', message });
+  await t.rejects(open(plainDisc, 'rockridge'), refused(/no view "rockridge"; it has iso9660$/));
+  await t.rejects(open(plainDisc, 'joliet'), refused(/no view "joliet"; it has iso9660$/));
+  const both = disc({ rootFields, joliet: [jolietFile] });
+  await t.rejects(open(both, 'udf'), refused(/no view "udf"; without view= it shows "rockridge"$/));
+  await t.rejects(open(Buffer.alloc(100_000), 'udf'), { code: 'NOT_AN_ISO' });
+});
+
+t.test('what one request may have read of an ISO can be set', async (t) => {
+  const many = Array.from({ length: 300 }, (_, index) => record(`F${index};1`));
+  const image = plain(many);
+  const root = async (maxEntries: number) => {
+    const volume = await openIso(readerOf(image), image.length, { maxEntries });
+    return volume.root.children(volume.newBudget());
+  };
+  t.equal((await root(300)).size, 300);
+  await t.rejects(root(299), { code: 'BROKEN_ISO', message: /mount\.maxEntries allows: 299$/ });
+});
+
 t.test('the label is that of the tree that is shown', async (t) => {
   t.equal((await openImage(disc({}))).label, 'PRIMARY');
   t.equal((await openImage(disc({ joliet: [jolietFile] }))).label, 'Joliet Ü');
@@ -138,8 +172,8 @@ t.test('of the tree, opening reads only the root', async (t) => {
     return read(offset, length);
   }, image.length);
   t.same(reads, [16, ROOT], 'the descriptors, and the start of the root');
-  await volume.children(volume.root);
-  await volume.children(volume.root);
+  await volume.root.children();
+  await volume.root.children();
   t.same(reads, [16, ROOT, ROOT], 'a folder is read when first asked for');
 });
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { readFile, rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Mount } from '../../lib/mount/mount.js';
@@ -9,6 +9,7 @@ import { field, folderRecord, linkFields, record, recordedDate, rootFields } fro
 import { bytesOf, findFolder, list, openFile } from '../fixtures/iso-tree.js';
 import { plain, ROOT, rockRidge } from '../fixtures/iso-volume.js';
 import { smallIso } from '../fixtures/small-iso.js';
+import { compress, compressBlocks, joinBlocks } from '../fixtures/zisofs.js';
 
 function named(name: string, length: number, block: number, ...fields: Buffer[]): Buffer {
   return record('X;1', { block, length, systemUse: Buffer.concat([field.nm(name), ...fields]) });
@@ -42,7 +43,7 @@ async function store(t: Test, bytes: Buffer = image, name = 'a.iso'): Promise<{ 
 /** A mounted .iso, let go at the end of the test. */
 async function mounted(t: Test, bytes = image): Promise<{ folder: string; path: string; mount: Mount }> {
   const stored = await store(t, bytes);
-  const mount = await directDriver.mount({ path: stored.path });
+  const mount = await directDriver.mount({ id: 'x', path: stored.path });
   t.teardown(() => mount.unmount());
   return { ...stored, mount };
 }
@@ -122,7 +123,7 @@ t.test(
     await writeFile(other, image);
     await utimes(other, 1, 1);
     const tagOf = async (path: string, name: string, digest?: string) => {
-      const mount = await directDriver.mount({ path, digest: () => digest });
+      const mount = await directDriver.mount({ id: 'x', path, digest: () => digest });
       const file = await openFile(mount.tree, name);
       await Promise.all([file.close(), mount.unmount()]);
       return file.tag;
@@ -142,7 +143,7 @@ t.test(
 t.test('a tag changes when the ISO is written anew', async (t) => {
   const { path } = await store(t);
   const tagNow = async () => {
-    const mount = await directDriver.mount({ path });
+    const mount = await directDriver.mount({ id: 'x', path });
     const file = await openFile(mount.tree, 'Hello.txt');
     await Promise.all([file.close(), mount.unmount()]);
     return file.tag;
@@ -216,7 +217,7 @@ t.test('what is no ISO is refused, and left closed', async (t) => {
     [join(folder, 'loop'), 'NOT_FOUND'],
   ];
   for (const [path, code] of cases) {
-    await t.rejects(directDriver.mount({ path }), { name: 'ServiceError', code }, path.slice(folder.length));
+    await t.rejects(directDriver.mount({ id: 'x', path }), { name: 'ServiceError', code }, path.slice(folder.length));
   }
   t.equal(await descriptorsBelow(folder), 0);
 });
@@ -224,7 +225,7 @@ t.test('what is no ISO is refused, and left closed', async (t) => {
 t.test('no message tells where the ISO is', async (t) => {
   const { folder, path } = await store(t, Buffer.alloc(100_000));
   for (const path_ of [path, folder, join(folder, 'none'), join(folder, 'n'.repeat(300))]) {
-    const error: unknown = await directDriver.mount({ path: path_ }).catch((error: unknown) => error);
+    const error: unknown = await directDriver.mount({ id: 'x', path: path_ }).catch((error: unknown) => error);
     t.ok(error instanceof Error && !error.message.includes(folder));
   }
 });
@@ -233,7 +234,7 @@ t.test('an ISO that is cut off is refused', async (t) => {
   const bytes = Buffer.from(plain([record('A;1', { block: 90, length: 2048 })]));
   bytes.writeUInt32LE(100, 16 * 2048 + 80);
   const { folder, path } = await store(t, bytes.subarray(0, 80 * 2048));
-  await t.rejects(directDriver.mount({ path }), { code: 'TRUNCATED' });
+  await t.rejects(directDriver.mount({ id: 'x', path }), { code: 'TRUNCATED' });
   t.equal(await descriptorsBelow(folder), 0);
 });
 
@@ -245,7 +246,7 @@ t.test(
     const dir = await findFolder(mount.tree, 'dir');
     await truncate(path, 39 * 2048);
     await t.rejects(mount.tree.lookup(['dir', 'inside'], 'exact'), { code: 'UNAVAILABLE' });
-    await t.rejects(dir.list(), { code: 'TRUNCATED' });
+    await t.rejects(dir.list(), { code: 'UNAVAILABLE' });
     await truncate(path, 10 * 2048);
     await t.rejects(mount.tree.lookup(['Hello.txt'], 'exact'), { code: 'UNAVAILABLE' });
     await writeFile(path, whole);
@@ -253,6 +254,17 @@ t.test(
     await file.close();
   },
 );
+
+t.test('an ISO that grows while it is served goes on being served', async (t) => {
+  const { path, mount } = await mounted(t);
+  const before = await openFile(mount.tree, 'dir/inside');
+  await appendFile(path, Buffer.alloc(5000, 'more'));
+  t.equal((await bytesOf(before)).toString(), 'inside!');
+  const after = await openFile(mount.tree, 'dir/inside');
+  t.equal((await bytesOf(after)).toString(), 'inside!');
+  t.not(after.tag, before.tag, 'it is another ISO now, for all that is known');
+  await Promise.all([before.close(), after.close()]);
+});
 
 t.test('an ISO that is copied over in place shows its new files, under other tags', async (t) => {
   const { path, mount } = await mounted(t);
@@ -282,7 +294,7 @@ t.test('a disk that fails is an error', async (t) => {
 t.test('the ISO may be behind a link', async (t) => {
   const { folder, path } = await store(t);
   await symlink(path, join(folder, 'link.iso'));
-  const mount = await directDriver.mount({ path: join(folder, 'link.iso') });
+  const mount = await directDriver.mount({ id: 'x', path: join(folder, 'link.iso') });
   t.equal(mount.label, 'LABEL');
   await mount.unmount();
   t.equal(await descriptorsBelow(folder), 0);
@@ -300,11 +312,84 @@ t.test('links into more folders than one listing may read are shown as broken', 
   const bytes = rockRidge([...folders, ...cheap, ...dear, late]);
   const { folder, path } = await store(t, bytes);
   await truncate(path, 70 * 2 ** 20);
-  const mount = await directDriver.mount({ path });
+  const mount = await directDriver.mount({ id: 'x', path });
   const entries = await list(mount.tree);
   t.equal(entries.size, 37, 'every entry is listed');
   for (const number of numbers) t.match(entries.get(`cheap${number}`), { type: 'folder', link: `f${number}` });
   t.match(entries.get('late'), { type: 'link', link: 'f0' }, 'all is spent');
   await mount.unmount();
   t.equal(await descriptorsBelow(folder), 0);
+});
+
+const blockBytes = 2 ** 15;
+const text = Buffer.from(Array.from({ length: 20_000 }, (_, line) => `line ${line}\n`).join(''));
+const zeros = Buffer.alloc(0);
+
+/** An image whose file `packed` is stored in these bytes, with a ZF field of this size. */
+function packed(stored: Buffer, size: number, algorithm = 'pz'): Buffer {
+  const fields = [field.px(0o100644), field.zf(16, 15, size, algorithm)];
+  return rockRidge([], (builder) => {
+    builder.folder(ROOT, [named('packed', stored.length, 100, ...fields)], rootFields);
+    builder.put(100, stored);
+  });
+}
+
+async function openPacked(t: Test, stored: Buffer, size: number, algorithm?: string) {
+  const { mount, path } = await mounted(t, packed(stored, size, algorithm));
+  const file = await openFile(mount.tree, 'packed');
+  t.teardown(() => file.close());
+  return { file, mount, path };
+}
+
+t.test('a compressed file is listed and served decompressed', async (t) => {
+  const { file, mount } = await openPacked(t, compress(text, blockBytes), text.length);
+  t.equal((await list(mount.tree)).get('packed')?.size, text.length);
+  t.equal(file.size, text.length);
+  t.ok((await bytesOf(file)).equals(text));
+  t.ok((await bytesOf(file, 100_000, 200_000)).equals(text.subarray(100_000, 200_000)));
+  t.same(file.extents, [], 'nothing of what is stored is sent by mistake');
+});
+
+t.test('a compressed file of version 2 is served as it is stored, and under another tag', async (t) => {
+  const stored = compress(text, blockBytes);
+  const { file } = await openPacked(t, stored, text.length, 'PZ');
+  t.ok((await bytesOf(file)).equals(stored));
+  t.not(file.tag, (await openPacked(t, stored, text.length)).file.tag);
+});
+
+t.test('what is wrong with a compressed file shows when it is read, and the rest of the ISO is served', async (t) => {
+  const blocks = compressBlocks(text, blockBytes);
+  const cases: Readonly<Record<string, readonly [stored: Buffer, size: number]>> = {
+    'four gigabytes out of 200 bytes': [compress(text, blockBytes).subarray(0, 200), 2 ** 32 - 1],
+    'not the start of a compressed file': [joinBlocks(blocks, { start: Buffer.alloc(8) }), text.length],
+    'a decreasing table': [joinBlocks(blocks, { pointers: (right) => right.with(1, 0) }), text.length],
+    'a pointer past the end': [joinBlocks(blocks, { pointers: (right) => right.with(1, 2 ** 30) }), text.length],
+    'nothing stored at all': [Buffer.alloc(0), 5],
+  };
+  for (const [name, [stored, size]] of Object.entries(cases)) {
+    const { file, mount } = await openPacked(t, stored, size);
+    t.equal(file.size, size, name);
+    await t.rejects(bytesOf(file, 0, 1), { name: 'ServiceError', code: 'BROKEN_ISO' }, name);
+    t.equal((await list(mount.tree)).size, 1);
+  }
+});
+
+t.test('four gigabytes of zeros are served out of half a megabyte', async (t) => {
+  const size = 2 ** 32 - 1;
+  const stored = joinBlocks(Array.from({ length: Math.ceil(size / blockBytes) }, () => zeros));
+  const { file } = await openPacked(t, stored, size);
+  t.ok((await bytesOf(file, size - 100_000, size)).equals(Buffer.alloc(100_000)));
+});
+
+t.test('a compressed file whose ISO is cut off under it ends with an error', async (t) => {
+  const { file, path } = await openPacked(t, compress(text, blockBytes), text.length);
+  t.equal((await bytesOf(file, 0, 10)).length, 10);
+  await truncate(path, 100 * 2048 + 1000);
+  await t.rejects(bytesOf(file), { name: 'ServiceError', code: 'TRUNCATED' });
+});
+
+t.test('a compressed file that is open can be read after its ISO is let go', async (t) => {
+  const { file, mount } = await openPacked(t, compress(text, blockBytes), text.length);
+  await mount.unmount();
+  t.ok((await bytesOf(file)).equals(text));
 });

@@ -382,3 +382,26 @@ t.test('the password of a download is never in the log, however the download end
     [],
   );
 });
+
+t.test('view chooses the tree of the disc, for an ISO from any source, and is remembered', async (t) => {
+  const service = await startWithIso(t);
+  const stored = json(await put(service, 'name=a&version=1&isostore=a.iso&view=iso9660', { headers: wait })) as Record;
+  t.match(stored, { status: 'OK', view: 'iso9660', driver: 'direct', source: { view: 'iso9660' } });
+  t.equal((await ask(service.south, '/a/1/readme')).status, 404);
+  t.equal((await ask(service.south, '/a/1/f0')).text, 'hello');
+  await put(service, 'name=b&version=1&isoclient=b.iso&view=iso9660', { body: service.iso, headers: wait });
+  t.equal((await ask(service.south, '/b/1/f0')).text, 'hello');
+  const later = await service.restart();
+  t.equal((await ask(later.south, '/a/1/f0')).text, 'hello');
+  t.equal((await ask(later.south, '/b/1/f0')).text, 'hello');
+});
+
+t.test('a view that does not exist is refused, and one that the disc has not makes the image fail', async (t) => {
+  const service = await startWithIso(t);
+  const wrong = await put(service, 'name=a&version=1&isostore=a.iso&view=hfs');
+  t.equal(wrong.status, 400);
+  t.match(json(wrong), { message: 'view must be one of auto, udf, rockridge, joliet, iso9660' });
+  t.same(json(await ask(service.north, '/images')), []);
+  const missing = json(await put(service, 'name=a&version=1&isostore=a.iso&view=joliet', { headers: wait })) as Record;
+  t.match(missing, { status: 'failed', error: 'The ISO has no view "joliet"; it has rockridge, iso9660' });
+});

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ask, json, talk } from '../fixtures/client.js';
 import { startTestService } from '../fixtures/service.js';
+import { smallIso } from '../fixtures/small-iso.js';
 import { waitFor } from '../fixtures/wait.js';
 
 interface Status {
@@ -55,4 +56,14 @@ t.test('the status takes no parameters and cannot be changed', async (t) => {
     t.equal(answer.headers.allow, 'GET, HEAD, OPTIONS');
   }
   t.equal((await ask(north, '/status/iso')).status, 404);
+});
+
+t.test('the status says what serves each image', async (t) => {
+  const { north } = await startTestService(t);
+  t.match(json(await ask(north, '/status')), { mount: { driver: 'direct', images: [] } });
+  const headers = { prefer: 'wait=10' };
+  const body = smallIso({ readme: 'hello' });
+  await ask(north, '/images?name=a&version=1&isoclient=a.iso', { method: 'PUT', body, headers });
+  const image = { name: 'a', version: '1', driver: 'direct', view: 'rockridge' };
+  t.match(json(await ask(north, '/status')), { mount: { driver: 'direct', images: [image] } });
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { IsoEntry } from '../../lib/iso/entries.js';
-import { holdsOnlyUdf } from '../../lib/iso/udf.js';
+import { holdsOnlyUdf } from '../../lib/iso/notice.js';
 import { IsoBuilder, record } from '../fixtures/iso-builder.js';
 import { openImage, readerOf } from '../fixtures/iso-volume.js';
 
@@ -32,13 +32,15 @@ t.test('a bridge with few files is not taken for it', async (t) => {
   t.notOk(await judge({ 'readme.txt': file('UDF'), 'a.txt': file('UDF') }, 'UDF', large));
   const long = file('');
   t.notOk(await judge({ 'readme.pdf': { ...long, type: 'file', size: 65_537 } as IsoEntry }, '', large));
+  const zisofs = { headerBytes: 16, blockBytes: 32_768, size: 3 };
+  const compressed = { ...file('UDF'), type: 'file', extents: [{ offset: 0, length: 4e9 }], zisofs } as IsoEntry;
+  t.notOk(await judge({ 'readme.txt': compressed }, 'UDF', large), 'nor one whose text is compressed');
   const folder: IsoEntry = {
     type: 'folder',
-    offset: 0,
-    length: 2048,
+    path: 'readme',
     modified: undefined,
     parent: undefined,
-    depth: 1,
+    children: () => Promise.resolve(new Map()),
   };
   t.notOk(await judge({ readme: folder }, '', large));
 });
@@ -56,15 +58,15 @@ function disc(sequence: readonly string[], names: readonly string[]): Buffer {
   return builder.build();
 }
 
-t.test('a disc with only UDF is refused, and the operator is told so', async (t) => {
-  const refused = { code: 'UNSUPPORTED_ISO', message: /only UDF/ };
+t.test('a disc whose files are in a UDF volume that cannot be read is refused, although it has a readme', async (t) => {
+  const refused = { code: 'BROKEN_ISO', message: /UDF/ };
   await t.rejects(openImage(disc(['BEA01', 'NSR02', 'TEA01'], ['README.TXT;1'])), refused);
   const bare = new IsoBuilder();
   for (const identifier of ['BEA01', 'NSR03', 'TEA01']) bare.recognition(identifier);
   await t.rejects(openImage(bare.put(300, 'end').build()), refused, 'without any ISO 9660 descriptor');
 });
 
-t.test('a disc with both is served from ISO 9660', async (t) => {
+t.test('a disc whose UDF volume cannot be read is served from ISO 9660, where it has its files', async (t) => {
   t.equal((await openImage(disc(['BEA01', 'NSR02', 'TEA01'], ['README.TXT;1', 'A;1']))).view, 'iso9660');
 });
 

@@ -7,7 +7,9 @@ const maxNoticeBytes = 65_536;
 const overheadBytes = 2 * 2 ** 20;
 
 function isNotice(name: string, entry: IsoEntry): boolean {
-  return /^readme(\.[^.]*)?$/i.test(name) && entry.type === 'file' && entry.size <= maxNoticeBytes;
+  if (entry.type !== 'file' || !/^readme(\.[^.]*)?$/i.test(name)) return false;
+  // Of a compressed file, the size does not bound what is stored.
+  return entry.zisofs === undefined && entry.size <= maxNoticeBytes;
 }
 
 /**

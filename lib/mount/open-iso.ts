@@ -1,0 +1,114 @@
+import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { ServiceError } from '../errors.js';
+import type { IsoFile } from '../iso/entries.js';
+import { bounded, openIso, type Volume } from '../iso/volume.js';
+import { ZisofsReader } from '../iso/zisofs.js';
+import type { OpenFile } from '../tree.js';
+import { openIsoFile } from './iso-file.js';
+import type { MountSource } from './mount.js';
+import { SharedFile } from './shared-file.js';
+import { tagBaseOf, tagOf } from './tag.js';
+import type { Access } from './volume-tree.js';
+
+/** What an .iso holds, for as long as nobody writes into it. */
+export interface Reading {
+  readonly stats: BigIntStats;
+  readonly volume: Volume;
+  readonly sha256: string | undefined;
+  /** Stands for the bytes of the whole .iso in every tag. */
+  readonly tagBase: string;
+}
+
+async function readVolume(file: SharedFile, source: MountSource): Promise<Reading> {
+  const stats = await file.stat();
+  const volume = await openIso((offset, length) => file.read(offset, length), Number(stats.size), source);
+  const sha256 = source.digest?.(stats);
+  const tagBase = tagBaseOf(sha256, volume.view, volume.identity, stats.mtimeNs, stats.size);
+  return { stats, volume, sha256, tagBase };
+}
+
+/** An .iso that is open, and the volume that was read from it. */
+export class OpenIso {
+  #renewal: Promise<Reading> | undefined;
+
+  private constructor(
+    private readonly file: SharedFile,
+    private readonly source: MountSource,
+    public reading: Reading,
+    /** Lets go of the .iso, which is closed with the last file that was opened in it. */
+    readonly release: () => Promise<void>,
+  ) {}
+
+  /** @throws ServiceError as `MountDriver.mount` does */
+  static async open(source: MountSource): Promise<OpenIso> {
+    const file = new SharedFile(await openIsoFile(source.path));
+    const release = file.hold();
+    try {
+      return new OpenIso(file, source, await readVolume(file, source), release);
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  // Held while reading: the descriptor must not be closed, and its number given to another file, in between.
+  async use<T>(work: (access: Access<IsoFile>) => Promise<T>): Promise<T> {
+    const release = this.file.hold();
+    try {
+      const reading = await this.#read();
+      const { root, newBudget } = reading.volume;
+      return await work({ root, newBudget, open: (file, path) => this.#openFile(reading, file, path) });
+    } finally {
+      await release();
+    }
+  }
+
+  /**
+   * The volume as it is now. A file that was copied over in place is read anew: under the old tags its bytes would be
+   * taken for the old ones.
+   */
+  async #read(): Promise<Reading> {
+    const { size, mtimeNs } = await this.file.stat();
+    const { stats } = this.reading;
+    if (size === stats.size && mtimeNs === stats.mtimeNs) return this.reading;
+    this.#renewal ??= readVolume(this.file, this.source).finally(() => (this.#renewal = undefined));
+    try {
+      this.reading = await this.#renewal;
+    } catch (cause) {
+      throw new ServiceError('UNAVAILABLE', 'The ISO of this image was changed and cannot be read now', { cause });
+    }
+    return this.reading;
+  }
+
+  #openFile({ tagBase, stats }: Reading, entry: IsoFile, path: string): OpenFile {
+    const { size, modified } = entry;
+    return {
+      descriptor: this.file.descriptor,
+      ...this.#contentOf(entry, Number(stats.size)),
+      size,
+      modified: modified === undefined ? undefined : new Date(modified),
+      tag: tagOf(tagBase, path, size),
+      close: this.file.hold(),
+    };
+  }
+
+  /** @param bytes of the .iso */
+  #contentOf({ extents, zisofs }: IsoFile, bytes: number): Pick<OpenFile, 'extents' | 'read'> {
+    if (zisofs === undefined) return { extents };
+    const read = bounded((offset, length) => this.file.read(offset, length), bytes);
+    const reader = new ZisofsReader(read, extents, zisofs);
+    // Without extents, nobody can take what is stored for what is in the file.
+    return { extents: [], read: (position, length) => reader.read(position, length) };
+  }
+}
+
+/**
+ * Makes sure that the file at a path is the one that was read: who mounts it opens it once more.
+ * @throws ServiceError UNAVAILABLE
+ */
+export async function requireSame(path: string, { stats }: Reading): Promise<void> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  if (found?.dev === stats.dev && found.ino === stats.ino) return;
+  throw new ServiceError('UNAVAILABLE', 'The ISO was deleted or replaced before it was mounted');
+}
