@@ -15,7 +15,7 @@ function isNotice(name: string, entry: IsoEntry): boolean {
 /**
  * Whether a disc that has UDF keeps its files there alone. Its ISO 9660 tree is then empty, or is one file `readme` or
  * `readme.*` that stands for all the rest: its text speaks of UDF, or the volume holds more than two million bytes that
- * belong to no file of the tree. Any other tree is the real one: the disc is a bridge, and is served from ISO 9660.
+ * belong to no file of the tree. Any other tree is the real one, and is shown where the UDF volume cannot be read.
  * @param root the children of the ISO 9660 root
  * @param bytes of the .iso
  */

@@ -48,7 +48,8 @@ export interface MountDriver {
   readonly name: DriverName | 'auto';
   /**
    * @throws ServiceError NOT_FOUND (no such file), BAD_REQUEST (not a regular file), NOT_AN_ISO, TRUNCATED, BROKEN_ISO,
-   * UNSUPPORTED_ISO. The messages end up in an image's `error`: words for an operator, without host paths.
+   * UNSUPPORTED_ISO, FORBIDDEN, UNAVAILABLE (the machine does not let the driver work now). The messages end up in an
+   * image's `error`: words for an operator, without host paths.
    */
   mount(source: MountSource): Promise<Mount>;
 }
