@@ -1,7 +1,7 @@
 import type { Budget } from './budget.js';
 import { FolderCache } from './cache.js';
 import { type Children, type IsoEntry, type IsoFile, type IsoFolder, pathIn } from './entries.js';
-import { childrenIfAny, type Pairs, pairFolder } from './pairing.js';
+import { type Pairs, pairFolder, readBoth } from './pairing.js';
 import { Turns } from './turns.js';
 
 /** A file of Rock Ridge with the bytes that UDF says it has. */
@@ -43,12 +43,12 @@ class BridgeFolder implements IsoFolder {
   }
 
   children(budget?: Budget): Promise<Children> {
-    return this.cache.get(this, () => this.#read(budget));
+    return this.cache.get(this, () => this.read(budget));
   }
 
-  async #read(budget?: Budget): Promise<Children> {
-    const own = await this.rockRidge.children(budget);
-    const pairs = await pairFolder(own, await childrenIfAny(this.udf, budget), budget);
+  async read(budget?: Budget): Promise<Children> {
+    const [own, others] = await readBoth(this.rockRidge, this.udf, budget);
+    const pairs = await pairFolder(own, others, budget);
     const children = new Map<string, IsoEntry>();
     const turns = new Turns();
     for (const [name, entry] of own) {

@@ -53,6 +53,8 @@ export interface Folder<File> {
    * @throws ServiceError BROKEN_ISO when that is not enough
    */
   children(budget?: Budget): Promise<ReadonlyMap<string, File | Folder<File> | IsoLink>>;
+  /** As `children`, for one who keeps it himself: read anew, and not kept here. */
+  read(budget?: Budget): Promise<ReadonlyMap<string, File | Folder<File> | IsoLink>>;
 }
 
 export type IsoFolder = Folder<IsoFile>;

@@ -75,7 +75,11 @@ export class RecordFolder implements IsoFolder, ClaimingFolder {
   }
 
   children(budget?: Budget): Promise<Children> {
-    return this.layout.cache.get(this, async () => (await readFolder(this.layout, this, budget)).children);
+    return this.layout.cache.get(this, () => this.read(budget));
+  }
+
+  async read(budget?: Budget): Promise<Children> {
+    return (await readFolder(this.layout, this, budget)).children;
   }
 
   async claims(budget: Budget): Promise<Claims> {

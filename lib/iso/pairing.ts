@@ -24,10 +24,10 @@ function agree(file: IsoFile, other: IsoFile): boolean {
   return other.size >= stored && (other.size - stored) % sizeModulus === 0;
 }
 
-/** What a folder of one of two trees holds; nothing where it cannot be read: there is the other tree. */
-export async function childrenIfAny(folder: IsoFolder | undefined, budget: Budget | undefined): Promise<Children> {
+/** What is left of a folder that cannot be read: nothing, as there is the other tree. */
+async function unlessBroken(children: Promise<Children>, budget: Budget | undefined): Promise<Children> {
   try {
-    return (await folder?.children(budget)) ?? new Map<string, IsoEntry>();
+    return await children;
   } catch (error) {
     // What is only too much for this request must not be kept for the next one.
     const isBroken = error instanceof ServiceError && error.code === 'BROKEN_ISO' && budget?.isSpent !== true;
@@ -36,35 +36,66 @@ export async function childrenIfAny(folder: IsoFolder | undefined, budget: Budge
   }
 }
 
+/** Reads a folder of both trees at once: while one waits for the disk, the other one is parsed. */
+export async function readBoth(
+  rockRidge: IsoFolder,
+  udf: IsoFolder | undefined,
+  budget: Budget | undefined,
+): Promise<[own: Children, others: Children]> {
+  const none = Promise.resolve(new Map<string, IsoEntry>());
+  const readings: [Promise<Children>, Promise<Children>] = [
+    rockRidge.read(budget),
+    udf === undefined ? none : unlessBroken(udf.read(budget), budget),
+  ];
+  // Where one fails, the other one must not go on reading: the .iso may be closed by then.
+  await Promise.allSettled(readings);
+  return Promise.all(readings);
+}
+
 /** Pairs the entries of one folder: certain ones first, so that no other entry gets their counterparts. */
 class Pairing implements Pairs {
   readonly files = new Map<IsoFile, IsoFile>();
   readonly folders = new Map<IsoFolder, IsoFolder>();
   readonly unpaired: Map<string, IsoEntry>;
+  /** What Rock Ridge alone has. */
+  readonly #left: Map<string, IsoEntry>;
   readonly #turns = new Turns();
 
   constructor(
-    private readonly own: Children,
-    private readonly others: Children,
+    own: Children,
+    others: Children,
     private readonly budget: Budget | undefined,
   ) {
     this.unpaired = new Map(others);
+    this.#left = new Map(own);
+  }
+
+  /** Nearly all of them: those of one name that begin at one place. */
+  async pairSame(): Promise<void> {
+    for (const [name, entry] of this.#left) {
+      if (this.#turns.isDue) await this.#turns.take();
+      const other = this.unpaired.get(name);
+      if (entry.type !== 'file' || other?.type !== 'file') continue;
+      const start = startOf(entry);
+      if (start !== undefined && start === startOf(other) && agree(entry, other))
+        this.#pairFiles(name, entry, name, other);
+    }
   }
 
   /** By where they begin on the disc: writers change names, but both trees lead to the same bytes. */
   async pairByStart(): Promise<void> {
     const starts = new Map<number, [name: string, file: IsoFile]>();
-    for (const [name, other] of this.others) {
+    for (const [name, other] of this.unpaired) {
       if (this.#turns.isDue) await this.#turns.take();
       const start = other.type === 'file' ? startOf(other) : undefined;
       if (other.type === 'file' && start !== undefined) starts.set(start, [name, other]);
     }
-    for (const entry of this.own.values()) {
+    for (const [ownName, entry] of this.#left) {
       if (this.#turns.isDue) await this.#turns.take();
       const start = entry.type === 'file' ? startOf(entry) : undefined;
       const [name, other] = (start === undefined ? undefined : starts.get(start)) ?? [];
       if (entry.type === 'file' && name !== undefined && other !== undefined && agree(entry, other)) {
-        this.#pairFiles(entry, name, other);
+        this.#pairFiles(ownName, entry, name, other);
       }
     }
     // One file of UDF may have several names, of which Rock Ridge has other ones.
@@ -74,13 +105,13 @@ class Pairing implements Pairs {
 
   /** By their names, where the start says nothing: an empty file, or one that UDF has in another place. */
   async pairByName(): Promise<void> {
-    for (const [name, entry] of this.own) {
+    for (const [name, entry] of this.#left) {
       if (this.#turns.isDue) await this.#turns.take();
       const other = this.unpaired.get(name);
       if (entry.type === 'folder' && other?.type === 'folder') this.#pairFolders(entry, name, other);
       else if (entry.type === 'link' && other !== undefined) this.unpaired.delete(name);
-      else if (entry.type === 'file' && other?.type === 'file' && !this.files.has(entry) && agree(entry, other)) {
-        this.#pairFiles(entry, name, other);
+      else if (entry.type === 'file' && other?.type === 'file' && agree(entry, other)) {
+        this.#pairFiles(name, entry, name, other);
       }
     }
   }
@@ -109,11 +140,11 @@ class Pairing implements Pairs {
   }
 
   #foldersLeft(): IsoFolder[] {
-    return [...this.own.values()].filter((entry) => entry.type === 'folder').filter((one) => !this.folders.has(one));
+    return [...this.#left.values()].filter((entry) => entry.type === 'folder').filter((one) => !this.folders.has(one));
   }
 
   async #startsIn(folder: IsoFolder): Promise<number[]> {
-    const children = await childrenIfAny(folder, this.budget);
+    const children = await unlessBroken(folder.children(this.budget), this.budget);
     this.budget?.spend(children.size);
     const starts: number[] = [];
     for (const entry of children.values()) {
@@ -124,8 +155,9 @@ class Pairing implements Pairs {
     return starts;
   }
 
-  #pairFiles(file: IsoFile, name: string, other: IsoFile): void {
+  #pairFiles(ownName: string, file: IsoFile, name: string, other: IsoFile): void {
     this.files.set(file, other);
+    this.#left.delete(ownName);
     this.unpaired.delete(name);
   }
 
@@ -147,6 +179,7 @@ export async function pairFolder(
   isGuessing = true,
 ): Promise<Pairs> {
   const pairing = new Pairing(own, others, budget);
+  await pairing.pairSame();
   await pairing.pairByStart();
   await pairing.pairByName();
   await pairing.pairByContents();

@@ -82,10 +82,10 @@ export class KeptMount {
 
   /** Runs work on the mount: `Using` of a `VolumeTree`. */
   use<T>(work: (access: Access<MountedFile>) => Promise<T>): Promise<T> {
-    return this.iso.use(() => {
+    return this.iso.use(({ keep }) => {
       const generation = this.#live();
       const open = (file: MountedFile, path: string) => this.#openFile(generation, file, path);
-      return work({ root: generation.root, newBudget: generation.reading.volume.newBudget, open });
+      return work({ root: generation.root, newBudget: generation.reading.volume.newBudget, open, keep });
     });
   }
 

@@ -123,10 +123,10 @@ export class MountedFolder implements Folder<MountedFile> {
 
   /** @throws ServiceError UNAVAILABLE when the mount is gone or does not answer, BROKEN_ISO, FORBIDDEN */
   children(budget?: Budget): Promise<ReadonlyMap<string, MountedEntry>> {
-    return this.volume.cache.get(this, () => this.#read(budget));
+    return this.volume.cache.get(this, () => this.read(budget));
   }
 
-  async #read(budget: Budget | undefined): Promise<ReadonlyMap<string, MountedEntry>> {
+  async read(budget?: Budget): Promise<ReadonlyMap<string, MountedEntry>> {
     const { volume } = this;
     try {
       const names = await volume.calls.run(() => readdir(pathOf(volume, this.place), { encoding: 'buffer' }));

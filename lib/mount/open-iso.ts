@@ -52,13 +52,20 @@ export class OpenIso {
     }
   }
 
-  // Held while reading: the descriptor must not be closed, and its number given to another file, in between.
   async use<T>(work: (access: Access<IsoFile>) => Promise<T>): Promise<T> {
-    const release = this.file.hold();
-    try {
+    return this.#keep(async () => {
       const reading = await this.#read();
       const { root, newBudget } = reading.volume;
-      return await work({ root, newBudget, open: (file, path) => this.#openFile(reading, file, path) });
+      const open = (file: IsoFile, path: string) => this.#openFile(reading, file, path);
+      return work({ root, newBudget, open, keep: (more) => this.#keep(more) });
+    });
+  }
+
+  // The descriptor must not be closed while it is read, and its number given to another file.
+  async #keep<T>(work: () => Promise<T>): Promise<T> {
+    const release = this.file.hold();
+    try {
+      return await work();
     } finally {
       await release();
     }

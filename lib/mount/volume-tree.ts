@@ -19,6 +19,8 @@ export interface Access<File extends VolumeFile> {
   readonly newBudget: () => Budget;
   /** @param path of the file, without links, from the root */
   readonly open: (file: File, path: string) => OpenFile | Promise<OpenFile>;
+  /** Keeps the volume readable for more work on what was found in it. */
+  readonly keep: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** Runs work on a volume, which stays readable for as long as the work takes. */
@@ -87,7 +89,7 @@ export class VolumeTree<File extends VolumeFile> implements Tree {
   async lookup(path: readonly string[], match: Match): Promise<Node | undefined> {
     if (this.#isClosed()) return undefined;
     return this.using(async (access): Promise<Node | undefined> => {
-      const { root, newBudget, open } = access;
+      const { root, newBudget, open, keep } = access;
       const found = await lookup(root, path, match, newBudget());
       if (found === undefined || this.#isClosed()) return undefined;
       const { entry } = found;
@@ -95,13 +97,11 @@ export class VolumeTree<File extends VolumeFile> implements Tree {
       return {
         type: 'folder',
         modified: toDate(entry.modified),
-        list: () => this.#list(entry, { root, match, budget: newBudget() }),
+        list: () => {
+          if (this.#isClosed()) return Promise.reject(new ServiceError('NOT_FOUND', 'The image is no longer there'));
+          return keep(() => listFolder({ root, match, budget: newBudget() }, entry));
+        },
       };
     });
-  }
-
-  #list(folder: Folder<File>, search: Search<File>): Promise<Entry[]> {
-    if (this.#isClosed()) return Promise.reject(new ServiceError('NOT_FOUND', 'The image is no longer there'));
-    return this.using(() => listFolder(search, folder));
   }
 }

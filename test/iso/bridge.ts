@@ -15,12 +15,14 @@ function root(entries: Entries): IsoFolder {
     modified: undefined,
     parent: undefined,
     children: () => Promise.resolve(children),
+    read: () => Promise.resolve(children),
   };
 }
 
 /** A folder that cannot be read. */
 function broken(): IsoFolder {
-  return { ...root({}), children: () => Promise.reject(new ServiceError('BROKEN_ISO', 'It is broken')) };
+  const children = () => Promise.reject(new ServiceError('BROKEN_ISO', 'It is broken'));
+  return { ...root({}), children, read: children };
 }
 
 async function bridged(rockRidge: Entries, udf: Entries): Promise<Children | undefined> {
@@ -153,7 +155,7 @@ t.test('a folder that was too much for one request is compared anew for the next
   };
   const dirs = {
     own: root({ dir: root({ file: file(5000, 100) }) }),
-    udf: root({ dir: { ...udf, children: reading } }),
+    udf: root({ dir: { ...udf, read: reading } }),
   };
   const dir = (await (await openBridge(dirs.own, dirs.udf, new Budget()))?.children())?.get('dir');
   if (dir?.type !== 'folder') throw new Error('no folder');

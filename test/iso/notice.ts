@@ -35,12 +35,14 @@ t.test('a bridge with few files is not taken for it', async (t) => {
   const zisofs = { headerBytes: 16, blockBytes: 32_768, size: 3 };
   const compressed = { ...file('UDF'), type: 'file', extents: [{ offset: 0, length: 4e9 }], zisofs } as IsoEntry;
   t.notOk(await judge({ 'readme.txt': compressed }, 'UDF', large), 'nor one whose text is compressed');
+  const children = () => Promise.resolve(new Map<string, IsoEntry>());
   const folder: IsoEntry = {
     type: 'folder',
     path: 'readme',
     modified: undefined,
     parent: undefined,
-    children: () => Promise.resolve(new Map()),
+    children,
+    read: children,
   };
   t.notOk(await judge({ readme: folder }, '', large));
 });

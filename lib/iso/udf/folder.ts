@@ -1,4 +1,4 @@
-import { type Budget, readCost, sectorCost } from '../budget.js';
+import { type Budget, sectorCost } from '../budget.js';
 import type { FolderCache } from '../cache.js';
 import { type Children, type IsoEntry, type IsoFolder, pathIn, sectorBytes } from '../entries.js';
 import { maxDepth } from '../folder.js';
@@ -7,6 +7,7 @@ import type { ClaimingFolder, Claims } from '../truncation.js';
 import { Turns } from '../turns.js';
 import { describe, type Described, describeFolder, type FolderData, readData } from './entry.js';
 import { characteristics, type FileIdentifier, longestIdentifier, readIdentifiers } from './identifiers.js';
+import { readRuns, type Run } from './runs.js';
 import { type Address, locateBlock, type Space } from './space.js';
 import { decodeName } from './text.js';
 
@@ -19,15 +20,8 @@ const maxKeptExtents = 4;
 /** Extents of all the files of one folder: as much memory as some hundred thousand entries. */
 const maxFolderExtents = 2 ** 18;
 
-/** Bytes that are read at once for the file entries of a folder, and what lies between two of them at the most. */
-const maxRunBytes = 2 ** 20;
-const maxGapBytes = 2 ** 15;
-
 /** Bytes of a folder in which identifiers are looked for at once: what a long one says of itself takes no memory. */
 const pieceBytes = 2 ** 20;
-
-/** Bytes of such a run that cost as much as one directory record. */
-const bytesPerUnit = 8192;
 
 /** Which names Linux does not show. */
 const notShown = characteristics.hidden | characteristics.deleted | characteristics.parent;
@@ -68,7 +62,11 @@ export class UdfFolder implements IsoFolder, ClaimingFolder {
   }
 
   children(budget?: Budget): Promise<Children> {
-    return this.space.cache.get(this, async () => (await readFolder(this.space, this, budget)).children);
+    return this.space.cache.get(this, () => this.read(budget));
+  }
+
+  async read(budget?: Budget): Promise<Children> {
+    return (await readFolder(this.space, this, budget)).children;
   }
 
   /**
@@ -98,17 +96,6 @@ interface Named {
   readonly offset: number;
   /** What that says, once it is read. */
   entry: Described['entry'];
-}
-
-/** Which of these names, in the order of their file entries, is the first that is not read together with another. */
-function endOfRun(names: readonly Named[], from: number): number {
-  const start = names[from]?.offset ?? 0;
-  for (let to = from + 1, before = start; to < names.length; to++) {
-    const next = names[to]?.offset ?? 0;
-    if (next - before > maxGapBytes || next - start > maxRunBytes) return to;
-    before = next;
-  }
-  return names.length;
 }
 
 class FolderReader {
@@ -170,28 +157,20 @@ class FolderReader {
   /** Reads file entries in the order in which they lie on the disc, neighbours at once. */
   async #describeSome(unsorted: readonly Named[]): Promise<void> {
     const names = unsorted.toSorted((one, other) => one.offset - other.offset);
-    for (let from = 0; from < names.length;) {
-      const to = endOfRun(names, from);
-      await this.#describeRun(names.slice(from, to));
-      from = to;
-    }
+    for await (const run of readRuns(this.space, names, this.budget)) await this.#describeRun(run);
   }
 
-  async #describeRun(names: readonly Named[]): Promise<void> {
-    const { read, blockSize } = this.space;
-    const start = names[0]?.offset ?? 0;
-    const length = (names.at(-1)?.offset ?? 0) - start + blockSize;
-    this.budget.spend(readCost + length / bytesPerUnit);
-    const run = await read(start, length);
+  async #describeRun({ blocks, start, bytes }: Run<Named>): Promise<void> {
+    const { blockSize } = this.space;
     let before: Named | undefined;
-    for (const named of names) {
+    for (const named of blocks) {
       if (this.#turns.isDue) await this.#turns.take();
       // A file entry may have several names.
       if (before?.offset === named.offset) {
         named.entry = before.entry;
         continue;
       }
-      const block = run.subarray(named.offset - start, named.offset - start + blockSize);
+      const block = bytes.subarray(named.offset - start, named.offset - start + blockSize);
       this.budget.spend(1);
       const described = describe(this.space, block, named.offset, named.address, this.budget);
       // Awaiting only what is not at hand halves the time of a big folder.

@@ -7,6 +7,9 @@ const maxNameBytes = 254;
 /** What stays behind the mark of an altered name: 4 characters at the most (OSTA UDF 4.2.2.1 has one more). */
 const extensionAtEnd = /\.[^.]{1,4}$/;
 
+/** Most names, in which nothing is altered. */
+const usual = /^\w[\w.+-]{0,199}$/;
+
 /** Characters that no name in Linux has, and halves of characters, which no URL can carry. */
 const illegal = /[\0/\p{Surrogate}]+/gu;
 
@@ -46,7 +49,7 @@ function cutText(text: string, bytes: number): string {
  */
 export function decodeName(bytes: Buffer, from: number, to: number): string | undefined {
   const stored = decodeCs0(bytes, from, to);
-  if (stored === undefined) return undefined;
+  if (stored === undefined || usual.test(stored)) return stored;
   const [storedExtension = ''] = extensionAtEnd.exec(stored) ?? [];
   const base = stored.slice(0, stored.length - storedExtension.length).replace(illegal, '_');
   const extension = storedExtension.replace(illegal, '_');

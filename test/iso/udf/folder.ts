@@ -354,7 +354,7 @@ async function readBig(image: Buffer): Promise<{ entries: number; lengths: reado
 t.test('a folder of 50,000 entries is read whole, in few reads, none of them large', async (t) => {
   const { entries, lengths } = await readBig(bigFolder(50_000, 1));
   t.equal(entries, 50_000);
-  t.ok(lengths.length < 40, `${lengths.length} reads`);
+  t.ok(lengths.length < 120, `${lengths.length} reads`);
   const largest = Math.max(...lengths);
   t.ok(largest <= 2 ** 20 + 2 ** 17, `${largest} bytes at once`);
 });
