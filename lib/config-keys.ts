@@ -79,6 +79,20 @@ export function wholeNumber(least: number, most: number, unit: string): Reader<n
   };
 }
 
+/** A whole number, or undefined for null. */
+export function wholeNumberOrNone(least: number, most: number, unit: string): Reader<number | undefined> {
+  const reader = wholeNumber(least, most, unit);
+  return (value, at, root) => (value === null ? undefined : reader(value, at, root));
+}
+
+/** A user of the system, by name or number (useradd(8) says which names there are); undefined for null. */
+export const userNameOrNone: Reader<string | undefined> = (value, at) => {
+  if (value === null) return undefined;
+  const text = typeof value === 'number' ? String(value) : value;
+  if (typeof text === 'string' && /^(?:[a-z_][\w.-]{0,31}\$?|\d{1,10})$/i.test(text)) return text;
+  return refuse(at, value, 'the name or the number of a user');
+};
+
 /** One of a few words. */
 export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Word> {
   return (value, at) => words.find((word) => word === value) ?? refuse(at, value, `one of ${words.join(', ')}`);

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import {
   type Endpoint,
@@ -16,8 +17,10 @@ import {
   refuse,
   refuseUnknown,
   urlPath,
+  userNameOrNone,
   webHosts,
   wholeNumber,
+  wholeNumberOrNone,
 } from './config-keys.js';
 import { messageOf, ServiceError } from './errors.js';
 
@@ -49,6 +52,16 @@ export interface Config {
   readonly uploadTtl: number;
   /** How long requests in flight may go on when the service stops. */
   readonly stopTimeout: number;
+  /** Processes that serve the machines; 0: the main process does. */
+  readonly southboundWorkers: number;
+  /** The user that those run as when the service is started as root; undefined: `nobody`, where that can read the files. */
+  readonly user: string | undefined;
+  /** Bytes of files that are kept in memory for whoever asks next, in all processes together. */
+  readonly chunkCache: number;
+  /** Connections that are served at a time; others wait. */
+  readonly maxConnections: number;
+  /** Bytes a second that one client gets; 0: no limit. */
+  readonly rateLimit: number;
   readonly mount: MountConfig;
 }
 
@@ -135,10 +148,13 @@ function overridePort(list: readonly Endpoint[], router: Router, environment: En
   return list.map((endpoint) => (isOwn(endpoint) ? { ...endpoint, port: number } : endpoint));
 }
 
+/** As it is read: how many processes there are by default depends on the rest. */
+type Read = Omit<Config, 'southboundWorkers'> & { readonly southboundWorkers: number | undefined };
+
 type Key = <T>(name: string, preset: unknown, reader: Reader<T>) => T;
 
 /** A row for each key: its name, its default as one would write it, and the reader that knows what is allowed. */
-function readKeys(key: Key): Config {
+function readKeys(key: Key): Read {
   return {
     httpEndpoints: key('httpEndpoints', defaultEndpoints, endpoints),
     httpFileServiceRootDir: key('httpFileServiceRootDir', './static', diskPath),
@@ -155,6 +171,11 @@ function readKeys(key: Key): Config {
     downloads: key('downloads', 4, wholeNumber(1, 100, 'a whole number')),
     uploadTtl: key('uploadTtl', 86_400_000, wholeNumber(0, maxTimer, 'milliseconds')),
     stopTimeout: key('stopTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
+    southboundWorkers: key('southboundWorkers', null, wholeNumberOrNone(0, 64, 'processes')),
+    user: key('user', null, userNameOrNone),
+    chunkCache: key('chunkCache', 128 * 2 ** 20, wholeNumber(0, 2 ** 40, 'bytes')),
+    maxConnections: key('maxConnections', 8192, wholeNumber(1, 1_000_000, 'connections')),
+    rateLimit: key('rateLimit', 0, wholeNumber(0, 2 ** 40, 'bytes a second')),
     mount: {
       driver: key('mount.driver', 'direct', oneOf('direct', 'loop', 'fuse', 'auto')),
       dir: key('mount.dir', './mounts', diskPath),
@@ -163,12 +184,19 @@ function readKeys(key: Key): Config {
   };
 }
 
+/** One for each processor, 4 at the most. Mounts of the kernel and of FUSE are read by the process that made them. */
+function workersOf({ southboundWorkers, mount }: Read): number {
+  if (mount.driver === 'direct') return southboundWorkers ?? Math.min(availableParallelism(), 4);
+  if (southboundWorkers === undefined || southboundWorkers === 0) return 0;
+  return refuse('southboundWorkers', southboundWorkers, `0 or left out where mount.driver is "${mount.driver}"`);
+}
+
 function isInside(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
 }
 
 /** The stores, the mounts and the inventory must not get into each other's way: what is in a store can be deleted. */
-function checkPlaces({ httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile, mount }: Config): void {
+function checkPlaces({ httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile, mount }: Read): void {
   if (isoDir === microkernelDir) refuse('microkernelDir', microkernelDir, 'another folder than isoDir');
   // Empty folders and mounts in there are taken away at the start.
   for (const [key, folder] of Object.entries({ httpFileServiceRootDir, isoDir, microkernelDir })) {
@@ -214,6 +242,7 @@ export function readConfig(text: string | undefined, root: string, environment: 
   }
   problems.attempt(() => checkPlaces(config), undefined);
   problems.attempt(() => checkEndpoints(httpEndpoints, 'httpEndpoints'), undefined);
+  const southboundWorkers = problems.attempt(() => workersOf(config), 0);
   problems.raise();
-  return { ...config, httpEndpoints };
+  return { ...config, httpEndpoints, southboundWorkers };
 }

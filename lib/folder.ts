@@ -1,9 +1,11 @@
-import { isUtf8 } from 'node:buffer';
 import { constants, type BigIntStats } from 'node:fs';
-import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
+import { lstat, open, readlink, realpath, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { ServiceError, ifThere, systemCode } from './errors.js';
-import type { Entry, Match, Node, OpenFile, Tree } from './tree.js';
+import { OpenFiles, type UsedFile } from './folder-files.js';
+import { forEachBounded, namesIn } from './folder-names.js';
+import { SharedLookups } from './folder-lookups.js';
+import { type Entry, type Match, type Node, type OpenFile, sourceOf, type Tree } from './tree.js';
 
 /** The folder of the service's own files, such as uploads in transit: never found and never listed, in no spelling. */
 export const privateFolder = '.image-service';
@@ -58,9 +60,11 @@ function modifiedOf(stats: BigIntStats): Date | undefined {
   return seconds > 1n && seconds <= lastHttpSecond ? new Date(Number(stats.mtimeMs)) : undefined;
 }
 
-// Neither ctime nor inode: they differ between replicas, and a node that changes servers could not continue a download.
-function tagOf(stats: BigIntStats): string {
-  return `${stats.size.toString(16)}-${stats.mtimeNs.toString(16)}`;
+// With ctime, which nobody can set back: size and mtime are what `cp -p` brings along. And with the inode: of two files
+// that took one name within a tick of the clock. So replicas differ, and a node that changes servers begins anew; the
+// files of the stores have their SHA-256 instead.
+function tagOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
+  return [size, mtimeNs, ctimeNs, ino].map((part) => part.toString(36)).join('-');
 }
 
 async function hold(handle: FileHandle): Promise<Held> {
@@ -71,18 +75,9 @@ async function hold(handle: FileHandle): Promise<Held> {
   return { descriptor: handle.fd, stats, realPath };
 }
 
-/** 16 operations at a time; each one ends before an error is passed on: none may use a descriptor that was given back. */
-async function forEachBounded<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = items.values();
-  const worker = async () => {
-    for (const item of waiting) await work(item);
-  };
-  const workers = Array.from({ length: 16 }, worker);
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
-}
-
 class FolderTree implements Tree {
+  readonly #files = new OpenFiles();
+
   constructor(
     private readonly root: string,
     private readonly options: FolderOptions,
@@ -91,6 +86,8 @@ class FolderTree implements Tree {
   async lookup(path: readonly string[], match: Match): Promise<Node | undefined> {
     if (!path.every(canBeFound)) return undefined;
     try {
+      const used = await this.#files.find([this.root, ...path].join('/'));
+      if (used !== undefined) return { type: 'file', file: await this.#describe(used) };
       const root = await ifThere(realpath(this.root));
       if (root === undefined) return undefined;
       const found = await this.#find(root, path);
@@ -104,8 +101,12 @@ class FolderTree implements Tree {
 
   #find(root: string, path: readonly string[]): Promise<Node | undefined> {
     return this.#holding(root, [root, ...path].join('/'), async (held): Promise<Node> => {
-      if (held.stats.isFile()) return { type: 'file', file: await this.#openForReading(held) };
-      return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.#list(root, held.realPath) };
+      if (!held.stats.isFile())
+        return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.#list(root, held.realPath) };
+      // Opened again through the descriptor that was checked: a second open by name could meet another file.
+      const handle = await open(throughDescriptor(held.descriptor), readOnly);
+      const used = this.#files.add([this.root, ...path].join('/'), { ...held, handle });
+      return { type: 'file', file: await this.#describe(used) };
     });
   }
 
@@ -117,8 +118,8 @@ class FolderTree implements Tree {
       const held = await hold(handle);
       return this.#isServed(root, held) ? await use(held) : undefined;
     } finally {
-      // What `use` has opened is worth more: a failure here would keep it from whoever closes it.
-      await handle.close().catch(() => undefined);
+      // Not waited for: nothing depends on it.
+      void handle.close().catch(() => undefined);
     }
   }
 
@@ -141,24 +142,22 @@ class FolderTree implements Tree {
     return false;
   }
 
-  // Opened again through the descriptor that was checked: a second open by name could meet another file.
-  async #openForReading({ descriptor, realPath }: Held): Promise<OpenFile> {
-    const handle = await open(throughDescriptor(descriptor), readOnly);
+  async #describe({ handle, stats, realPath, release }: UsedFile): Promise<OpenFile> {
     try {
-      const stats = await handle.stat({ bigint: true });
       const size = Number(stats.size);
       const sha256 = this.options.digest?.(realPath, stats);
       return {
         descriptor: handle.fd,
         extents: size > 0 ? [{ offset: 0, length: size }] : [],
+        source: sourceOf(stats),
         size,
         modified: modifiedOf(stats),
         tag: sha256 ?? tagOf(stats),
         sha256,
-        close: () => handle.close(),
+        close: release,
       };
     } catch (error) {
-      await handle.close();
+      await release();
       throw error;
     }
   }
@@ -176,22 +175,28 @@ class FolderTree implements Tree {
 
   async #storedName(held: Held, segment: string): Promise<string | undefined> {
     if (await ifThere(lstat(`${throughDescriptor(held.descriptor)}/${segment}`))) return segment;
-    const names = await ifThere(this.#names(held));
-    return names?.filter((name) => name.toLowerCase() === segment.toLowerCase()).sort()[0];
+    return ifThere(this.#firstInAnyCase(held, segment.toLowerCase()));
   }
 
-  async #names(held: Held): Promise<string[]> {
-    const raw = await readdir(throughDescriptor(held.descriptor), { encoding: 'buffer' });
-    // A name that is not UTF-8 has no URL that leads back to it.
-    const names = raw.filter((name) => isUtf8(name)).map((name) => name.toString());
-    return names.filter((name) => !isPrivate(name) && !this.options.hidden?.(join(held.realPath, name)));
+  async #firstInAnyCase(held: Held, lower: string): Promise<string | undefined> {
+    let first: string | undefined;
+    for await (const name of this.#names(held)) {
+      if (name.toLowerCase() === lower && (first === undefined || name < first)) first = name;
+    }
+    return first;
+  }
+
+  async *#names(held: Held): AsyncGenerator<string> {
+    for await (const name of namesIn(throughDescriptor(held.descriptor))) {
+      if (!isPrivate(name) && !this.options.hidden?.(join(held.realPath, name))) yield name;
+    }
   }
 
   async #list(root: string, path: string): Promise<Entry[]> {
     const entries: Entry[] = [];
     try {
       const listed = await this.#holding(root, path, async (held) => {
-        await forEachBounded(await this.#names(held), async (name) => {
+        await forEachBounded(this.#names(held), async (name) => {
           const entry = await this.#entry(root, `${throughDescriptor(held.descriptor)}/${name}`, name);
           if (entry) entries.push(entry);
         });
@@ -240,5 +245,5 @@ async function readable<T>(operation: Promise<T>): Promise<T | undefined> {
  * INTERNAL; a listing also NOT_FOUND, when its folder has gone
  */
 export function folderTree(root: string, options: FolderOptions = {}): Tree {
-  return new FolderTree(root, options);
+  return new SharedLookups(new FolderTree(root, options));
 }

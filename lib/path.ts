@@ -23,8 +23,8 @@ function refuse(what: string, value: string, allowed: string): never {
 function pathOf(target: string): string {
   if (target.length > maxTargetLength) refuse('The URL', target, `at most ${maxTargetLength} characters`);
   if (!/^[!-~]*$/.test(target)) refuse('The URL', target, 'anything but visible ASCII is percent-encoded');
-  const absolute = /^https?:\/\/[^/?#]*/i.exec(target)?.[0];
-  const relative = target.slice(absolute?.length ?? 0).replace(/[?#].*$/, '');
+  const absolute = target.startsWith('/') ? undefined : /^https?:\/\/[^/?#]*/i.exec(target)?.[0];
+  const [relative = ''] = target.slice(absolute?.length ?? 0).split(/[?#]/, 1);
   if (absolute !== undefined && relative === '') return '/';
   if (!relative.startsWith('/')) refuse('The URL', target, 'a path that begins with /');
   return relative;
@@ -33,7 +33,7 @@ function pathOf(target: string): string {
 function decodeSegment(raw: string): string {
   let segment: string;
   try {
-    segment = decodeURIComponent(raw);
+    segment = raw.includes('%') ? decodeURIComponent(raw) : raw;
   } catch {
     return refuse('The path segment', raw, '% is followed by two hexadecimal digits, and the bytes are UTF-8');
   }

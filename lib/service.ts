@@ -1,22 +1,22 @@
 import { realpath } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
 import type { Config } from './config.js';
-import { type Endpoint, type Router, allRouters } from './config-keys.js';
+import type { Endpoint } from './config-keys.js';
 import { ServiceError, ifThere, messageOf } from './errors.js';
-import { folderTree } from './folder.js';
-import type { Application } from './http/exchange.js';
-import { type HttpServer, listen } from './http/server.js';
 import { readAuthorities } from './images/download-authorities.js';
 import { Hashing } from './images/hashing.js';
 import { Images } from './images/images.js';
 import { Inventory } from './images/inventory.js';
 import { lock } from './images/lock.js';
+import type { KnownFile } from './images/known-files.js';
 import { Store } from './images/store.js';
-import { storeTree } from './images/store-tree.js';
 import type { Log } from './log.js';
 import { openDriver } from './mount/drivers.js';
 import { createNorthbound } from './northbound/northbound.js';
+import { listenAll, workerCount } from './service-endpoints.js';
 import { createSouthbound } from './southbound/southbound.js';
+import { createTrees, type Place, places } from './southbound/trees.js';
+import { WorkerPool } from './workers/pool.js';
+import type { WorkerSetup } from './workers/protocol.js';
 
 /** A running service. */
 export interface Service {
@@ -26,9 +26,8 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** The place of each store in the southbound URL space. */
-const isoPlace = 'iso';
-const microkernelPlace = 'common';
+/** The stores, by their places in the southbound URL space. */
+type Stores = Readonly<Record<Place, Store>>;
 
 /** Where the service keeps what it must have for itself, by the setting that says so. */
 function statePlaces({ inventoryFile, isoDir, microkernelDir, mount }: Config) {
@@ -41,25 +40,7 @@ function statePlaces({ inventoryFile, isoDir, microkernelDir, mount }: Config) {
 const downloadIdleTimeout = 60_000;
 
 /** Names that no image can have: places of the stores, and northbound routes, as both can be on one endpoint. */
-const reservedNames: ReadonlySet<string> = new Set([isoPlace, microkernelPlace, 'images', 'microkernel', 'status']);
-
-function createTrees(config: Config, inventory: Inventory, isoStore: Store, microkernelStore: Store) {
-  const stores = [isoStore, microkernelStore];
-  const options = {
-    allowedOutside: (real: string) => isoStore.leadsTo(real),
-    // Also its temporary file, and broken ones that were kept aside.
-    hidden: (real: string) => real === inventory.file || real.startsWith(`${inventory.file}.`),
-    digest: (real: string, stats: { readonly size: bigint; readonly mtimeNs: bigint }) =>
-      stores.find(({ folder }) => folder === dirname(real))?.digestOf(basename(real), stats),
-  };
-  return {
-    root: folderTree(config.httpFileServiceRootDir, options),
-    stores: new Map([
-      [isoPlace, storeTree(isoStore, options)],
-      [microkernelPlace, storeTree(microkernelStore, options)],
-    ]),
-  };
-}
+const reservedNames: ReadonlySet<string> = new Set([...places, 'images', 'microkernel', 'status']);
 
 async function openMountDriver({ mount }: Config, inventory: Inventory, isoStore: Store, log: Log) {
   // A loop device tells of a file by its path: in the store, or where a link of the store leads.
@@ -73,25 +54,6 @@ async function openMountDriver({ mount }: Config, inventory: Inventory, isoStore
     return await openDriver({ ...options, isShared: release === undefined });
   } finally {
     release?.();
-  }
-}
-
-/** Opens every endpoint, or none. */
-async function listenAll(config: Config, application: Record<Router, Application>, log: Log): Promise<HttpServer[]> {
-  const servers: HttpServer[] = [];
-  try {
-    for (const { address, port, routers } of config.httpEndpoints) {
-      // What northbound has no route for is southbound's, where an endpoint has both.
-      const order = allRouters.filter((router) => routers.includes(router));
-      const applications = order.map((router) => application[router]);
-      const server = await listen({ address, port, httpTimeout: config.httpTimeout, applications, log });
-      servers.push(server);
-      log.info(`${order.join(' and ')} on ${server.address} port ${server.port}`);
-    }
-    return servers;
-  } catch (error) {
-    await Promise.all(servers.map((server) => server.stop(0)));
-    throw error;
   }
 }
 
@@ -136,45 +98,95 @@ export async function startService(config: Config, version: string, log: Log): P
   }
 }
 
+function setupOf(config: Config, count: number, { iso, common }: Stores): WorkerSetup {
+  const { httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile } = config;
+  const { httpTimeout, rateLimit, southboundWait, minLogLevel, user } = config;
+  return {
+    ...{ httpTimeout, rateLimit, southboundWait, minLogLevel, user, inventoryFile, httpFileServiceRootDir },
+    apiRoot: config.httpFileServiceApiRoot,
+    maxConnections: Math.ceil(config.maxConnections / count),
+    chunkCache: Math.floor(config.chunkCache / count),
+    stores: { iso: iso.folder, common: common.folder },
+    folders: { httpFileServiceRootDir, isoDir, microkernelDir },
+  };
+}
+
+/** Opens the stores, and has the worker processes started that know what those know. */
+async function openStores(config: Config, log: Log, hashing: Hashing): Promise<[Stores, WorkerPool | undefined]> {
+  const count = workerCount(config);
+  const checksums = (place: Place) => stores[place].checksums();
+  const pool = count === 0 ? undefined : new WorkerPool({ log, checksums });
+  const open = (place: Place, key: 'isoDir' | 'microkernelDir') => {
+    const tell = (name: string, value: KnownFile | undefined) =>
+      pool?.tell({ kind: 'file', place, key: name, value }) ?? Promise.resolve(undefined);
+    const options = { log, hashing, keptFor: config.uploadTtl, tell };
+    return bySetting(key, config[key], (path) => Store.open(path, options));
+  };
+  const stores: Stores = { iso: await open('iso', 'isoDir'), common: await open('common', 'microkernelDir') };
+  await pool?.start(count, setupOf(config, count, stores));
+  return [stores, pool];
+}
+
 async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
   const inventory = await bySetting('inventoryFile', config.inventoryFile, (path) => Inventory.open(path, log));
-  const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
   const hashing = new Hashing();
-  const options = { log, hashing, keptFor: config.uploadTtl };
-  const isoStore = await bySetting('isoDir', config.isoDir, (path) => Store.open(path, options));
-  const microkernelStore = await bySetting('microkernelDir', config.microkernelDir, (path) =>
-    Store.open(path, options),
-  );
-  const mount = await openMountDriver(config, inventory, isoStore, log);
+  const [stores, pool] = await openStores(config, log, hashing);
+  try {
+    return await startServing(config, { version, log, release, inventory, hashing, stores, pool });
+  } catch (error) {
+    await pool?.stop(0);
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly version: string;
+  readonly log: Log;
+  readonly release: () => void;
+  readonly inventory: Inventory;
+  readonly hashing: Hashing;
+  readonly stores: Stores;
+  readonly pool: WorkerPool | undefined;
+}
+
+async function startServing(config: Config, parts: Parts): Promise<Service> {
+  const { version, log, release, inventory, hashing, stores, pool } = parts;
+  const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
+  const mount = await openMountDriver(config, inventory, stores.iso, log);
   const images = await Images.restore({
-    ...{ inventory, store: isoStore, driver: mount.driver, hashing, log, reservedNames },
+    ...{ inventory, store: stores.iso, driver: mount.driver, hashing, log, reservedNames },
     maxEntries: config.mount.maxEntries,
     localFolders: config.isoLocalDirs,
     downloads: { idleTimeout: downloadIdleTimeout, hosts: config.isoWebHosts, ca },
     downloadSlots: config.downloads,
+    ...(pool && { tell: (fact) => pool.tell(fact) }),
   });
   const close = async () => {
     await images.stop();
-    await Promise.all([isoStore.stop(), microkernelStore.stop()]);
+    await Promise.all([stores.iso.stop(), stores.common.stop()]);
     await hashing.stop();
     await inventory.settled();
   };
   const state = { ...mount, driver: mount.driver.name };
-  const northbound = createNorthbound({ images, isoStore, microkernelStore, mount: state, version, log });
+  const northbound = createNorthbound({
+    ...{ images, isoStore: stores.iso, microkernelStore: stores.common, mount: state, version, log },
+  });
   const southbound = createSouthbound({
     images,
-    ...createTrees(config, inventory, isoStore, microkernelStore),
+    ...createTrees(config.httpFileServiceRootDir, inventory.file, stores),
     wait: config.southboundWait,
     apiRoot: config.httpFileServiceApiRoot,
+    chunkCache: config.chunkCache,
+    rateLimit: config.rateLimit,
   });
-  const servers = await listenAll(config, { northbound, southbound }, log).catch(async (error: unknown) => {
+  const opened = await listenAll(config, { northbound, southbound }, pool, log).catch(async (error: unknown) => {
     await close();
     throw error;
   });
   return {
-    endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: servers[index]?.port ?? 0 })),
+    endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: opened[index]?.port ?? 0 })),
     stop: async () => {
-      const stopped = servers.map((server) => server.stop(config.stopTimeout));
+      const stopped = [...opened, ...(pool ? [pool] : [])].map((one) => one.stop(config.stopTimeout));
       images.hurry();
       await Promise.all(stopped);
       await close();

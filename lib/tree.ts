@@ -1,3 +1,5 @@
+import type { BigIntStats } from 'node:fs';
+
 /**
  * What the file server serves: a tree of folders and files. A plain folder on disk is one, an ISO is one, and the
  * southbound URL space is one made of both. Every file is a list of byte extents of an open file descriptor, so one
@@ -17,6 +19,11 @@ export const hole = -1;
 export interface OpenFile {
   readonly descriptor: number;
   readonly extents: readonly Extent[];
+  /**
+   * Names what the descriptor leads to, for who keeps bytes of it: the same for all descriptors of one file, another one
+   * once it has changed, and each time another one for a file that has only just changed.
+   */
+  readonly source: string;
   /**
    * The exception, for a file whose content is stored nowhere as it is: when present, `extents` do not count. Gives the
    * bytes from a position inside of the file on, as many as are at hand: at least one, at most `length`.
@@ -71,4 +78,22 @@ export interface Tree {
    * @returns undefined when there is nothing at that path
    */
   lookup(path: readonly string[], match: Match): Promise<Node | undefined>;
+}
+
+/** Nanoseconds in which a file can change twice and show the same time: kernels and file servers count in coarse steps. */
+const coarsest = 2_000_000_000n;
+
+/** Whether stats tell the state of a file: one that has only just changed can change again without a trace. */
+export function isSettled({ ctimeNs }: Pick<BigIntStats, 'ctimeNs'>): boolean {
+  return BigInt(Date.now()) * 1_000_000n - ctimeNs > coarsest;
+}
+
+/** What stats tell of the state of a file: who changes it changes those. */
+export function stateOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+}
+
+/** The `source` of an open file, by its stats. */
+export function sourceOf(stats: BigIntStats): string {
+  return isSettled(stats) ? stateOf(stats) : `${stateOf(stats)} ${performance.now()}`;
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import t from 'tap';
 import { type Config, type Environment, readConfig } from '../lib/config.js';
 import { ServiceError } from '../lib/errors.js';
@@ -22,6 +23,11 @@ const defaults: Config = {
   downloads: 4,
   uploadTtl: 86_400_000,
   stopTimeout: 10_000,
+  southboundWorkers: Math.min(availableParallelism(), 4),
+  user: undefined,
+  chunkCache: 134_217_728,
+  maxConnections: 8192,
+  rateLimit: 0,
   mount: { driver: 'direct', dir: '/srv/mounts', maxEntries: 1_000_000 },
 };
 
@@ -80,6 +86,11 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     downloads: '2',
     uploadTtl: 0,
     stopTimeout: 0,
+    southboundWorkers: '0',
+    user: 'www-data',
+    chunkCache: '1000000',
+    maxConnections: '100',
+    rateLimit: '5000',
     mount: { driver: 'loop', dir: 'mounted', maxEntries: '5000' },
   });
   t.same(config, {
@@ -102,6 +113,11 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     downloads: 2,
     uploadTtl: 0,
     stopTimeout: 0,
+    southboundWorkers: 0,
+    user: 'www-data',
+    chunkCache: 1_000_000,
+    maxConnections: 100,
+    rateLimit: 5000,
     mount: { driver: 'loop', dir: '/srv/mounted', maxEntries: 5000 },
   });
   t.end();
@@ -233,6 +249,11 @@ t.test('a value of the wrong type or out of range is named, with what is allowed
     ['tlsCaFile', ['', 1, [], false], isPath],
     ['downloads', [0, 101, -1, 1.5, 'many', null], 'a whole number from 1 to 100, a number or a string of digits'],
     ['uploadTtl', [-1, 'soon', 2 ** 31], isTime(0)],
+    ['southboundWorkers', [-1, 65, 1.5, 'all'], 'processes from 0 to 64, a number or a string of digits'],
+    ['user', ['', 'a b', '../x', -1, true, []], 'the name or the number of a user'],
+    ['chunkCache', [-1, '64M', null], 'bytes from 0 to 1099511627776, a number or a string of digits'],
+    ['maxConnections', [0, -1, null], 'connections from 1 to 1000000, a number or a string of digits'],
+    ['rateLimit', [-1, '10M', null], 'bytes a second from 0 to 1099511627776, a number or a string of digits'],
     [
       'httpFileServiceApiRoot',
       ['', 'files', '//', '/a//b', '/..', '/a/./b', '/a b', '/a?b', '/%61', 1, null],
@@ -350,6 +371,11 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     IMAGE_SERVICE_DOWNLOADS: '5',
     IMAGE_SERVICE_UPLOAD_TTL: '6',
     IMAGE_SERVICE_STOP_TIMEOUT: '4',
+    IMAGE_SERVICE_SOUTHBOUND_WORKERS: '0',
+    IMAGE_SERVICE_USER: '65534',
+    IMAGE_SERVICE_CHUNK_CACHE: '7',
+    IMAGE_SERVICE_MAX_CONNECTIONS: '8',
+    IMAGE_SERVICE_RATE_LIMIT: '9',
     IMAGE_SERVICE_MOUNT_DRIVER: 'fuse',
     IMAGE_SERVICE_MOUNT_DIR: '/mounts',
     IMAGE_SERVICE_MOUNT_MAX_ENTRIES: '1000',
@@ -371,8 +397,25 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     downloads: 5,
     uploadTtl: 6,
     stopTimeout: 4,
+    southboundWorkers: 0,
+    user: '65534',
+    chunkCache: 7,
+    maxConnections: 8,
+    rateLimit: 9,
     mount: { driver: 'fuse', dir: '/mounts', maxEntries: 1000 },
   });
+  t.end();
+});
+
+t.test('workers cannot read what the kernel or FUSE has mounted', (t) => {
+  for (const driver of ['loop', 'fuse', 'auto']) {
+    t.equal(read({ mount: { driver } }).southboundWorkers, 0);
+    t.equal(read({ mount: { driver }, southboundWorkers: 0 }).southboundWorkers, 0);
+    const expected = new RegExp(`southboundWorkers: 2 is not allowed; it must be 0 or left out .* "${driver}"`);
+    t.match(problem({ mount: { driver }, southboundWorkers: 2 }), expected);
+  }
+  t.equal(read({ southboundWorkers: 3 }).southboundWorkers, 3);
+  t.equal(read({ southboundWorkers: null }).southboundWorkers, defaults.southboundWorkers);
   t.end();
 });
 

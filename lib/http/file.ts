@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
-import mimeTypes from 'mime-types';
 import type { OpenFile } from '../tree.js';
 import { evaluate, ifRangeHolds } from './conditions.js';
 import { reprDigest } from './digest-fields.js';
 import type { Exchange } from './exchange.js';
+import { mediaType } from './media-type.js';
 import { type ByteRange, parseRange } from './range.js';
-import { transfer } from './transfer.js';
+import { transfer, type TransferOptions } from './transfer.js';
 
 /** What answers an exchange: a status, headers, and which parts of the file follow, each behind its own text. */
 interface Answer {
@@ -16,22 +16,25 @@ interface Answer {
   readonly trailer?: string;
 }
 
-const octets = 'application/octet-stream';
-
-/** The media type by file name. No charset: nobody knows the encoding of a file on somebody's ISO. */
-function mediaType(name: string): string {
-  return mimeTypes.lookup(name) || octets;
-}
-
 /** Headers of every answer about the file, whatever its status (RFC 9110 15.4.5: a 304 carries them too). */
-function validators(file: OpenFile): OutgoingHttpHeaders {
+function validators({ tag, modified }: OpenFile, now: Date): OutgoingHttpHeaders {
+  // Never later than Date (RFC 9110 8.8.2.1), which Node takes from a clock that may be slow: so both are ours.
+  const shown = modified && modified > now ? now : modified;
   return {
-    ETag: `"${file.tag}"`,
+    Date: now.toUTCString(),
+    ETag: `"${tag}"`,
     // A name can be given to other bytes at any time, so a cache asks each time; the answer is then a short 304.
     'Cache-Control': 'no-cache',
-    ...(file.modified && { 'Last-Modified': file.modified.toUTCString() }),
+    ...(shown && { 'Last-Modified': shown.toUTCString() }),
   };
 }
+
+/** What a 304 leaves out, as whoever asks has it already. */
+const aboutContent = { 'Accept-Ranges': 'bytes', 'X-Content-Type-Options': 'nosniff' };
+
+/** Types that can hold scripts: one on somebody's disc must not act in the name of our own pages. */
+const scripted = /^(?:text\/html|(?:application|text)\/(?:[\w.+-]+\+)?xml|image\/svg\+xml|application\/xhtml\+xml)$/;
+const isolation = { 'Content-Security-Policy': 'sandbox' };
 
 /** What answers say that carry the file or a part of it. */
 function content(file: OpenFile): OutgoingHttpHeaders {
@@ -82,9 +85,10 @@ function several(file: OpenFile, type: string, ranges: readonly ByteRange[]): An
   };
 }
 
-function choose(exchange: Exchange, file: OpenFile, type: string): Answer {
+function choose(exchange: Exchange, file: OpenFile, type: string, now: Date): Answer {
   const { headers, method } = exchange.request;
-  const state = { tag: file.tag, modified: file.modified };
+  // A date to come says nothing yet: what we show for it is another one each second.
+  const state = { tag: file.tag, modified: file.modified && file.modified > now ? undefined : file.modified };
   const verdict = evaluate(headers, state, method ?? 'GET');
   if (verdict === 'not-modified') return { status: 304, headers: {}, parts: [] };
   if (verdict === 'failed') return { status: 412, headers: { 'Content-Length': 0 }, parts: [] };
@@ -106,11 +110,22 @@ function choose(exchange: Exchange, file: OpenFile, type: string): Answer {
  * Closes the file on every path. When its bytes fail under way the connection is cut, so that the client sees it.
  * @param name the file's name: its ending tells the media type
  */
-export async function sendFile(exchange: Exchange, file: OpenFile, name: string): Promise<void> {
+export async function sendFile(
+  exchange: Exchange,
+  file: OpenFile,
+  name: string,
+  options: TransferOptions = {},
+): Promise<void> {
   const { request, response, closed } = exchange;
   try {
-    const answer = choose(exchange, file, mediaType(name));
-    const common = { 'Accept-Ranges': 'bytes', 'X-Content-Type-Options': 'nosniff', ...validators(file) };
+    const now = new Date();
+    const type = mediaType(name);
+    const answer = choose(exchange, file, type, now);
+    const common = {
+      ...validators(file, now),
+      ...(answer.status !== 304 && aboutContent),
+      ...(scripted.test(type) && isolation),
+    };
     // Not by writeHead: as long as nothing has gone out, a disk that fails can still be told as such.
     response.statusCode = answer.status;
     for (const [field, value] of Object.entries({ ...common, ...answer.headers })) {
@@ -119,7 +134,7 @@ export async function sendFile(exchange: Exchange, file: OpenFile, name: string)
     if (request.method !== 'HEAD') {
       for (const { lead, start, length } of answer.parts) {
         if (lead !== '') response.write(lead);
-        await transfer(response, file, start, length, closed);
+        await transfer(response, file, start, length, closed, options);
       }
       if (answer.trailer !== undefined) response.write(answer.trailer);
     }

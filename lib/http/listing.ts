@@ -1,16 +1,31 @@
 import { ServiceError } from '../errors.js';
 import { encodeSegment, quoted } from '../path.js';
 import type { Entry } from '../tree.js';
+import { Turns } from '../turns.js';
 import { preferredType } from './accept.js';
 import { htmlPolicy } from './reply.js';
+import { sorted } from './sorted.js';
 
 export type ListingFormat = 'html' | 'json' | 'text';
 
 /** A folder's listing as the body of an answer, with its Content-Type. */
 export interface Listing {
   readonly type: string;
-  readonly body: string;
+  /** Made as they are asked for: a folder can have more entries than should hold up everybody else. */
+  readonly pieces: AsyncIterable<string>;
 }
+
+/** What a listing is put together from. */
+interface Layout {
+  readonly type: string;
+  readonly head: string;
+  readonly row: (entry: Entry) => string;
+  readonly between: string;
+  readonly foot: string;
+}
+
+/** Characters of a piece. */
+const pieceLength = 16 * 1024;
 
 /**
  * How a folder is to be listed: as the query's `format` says, else as Accept likes it best. HTML when neither says
@@ -104,10 +119,10 @@ function row(entry: Entry): string {
   return `<tr><td>${name}${target}</td>${size}</td><td class="faint">${modified}</td></tr>`;
 }
 
-function renderHtml(path: readonly string[], entries: readonly Entry[]): string {
-  const parent = path.length === 0 ? [] : ['<tr><td><a href="../">../</a></td><td></td><td></td></tr>'];
+function htmlLayout(path: readonly string[]): Layout {
   const title = escapeHtml(path.map((name) => `/${name}`).join('') + '/');
-  return `<!DOCTYPE html>
+  const parent = path.length === 0 ? '' : '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n';
+  const head = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -120,28 +135,50 @@ function renderHtml(path: readonly string[], entries: readonly Entry[]): string 
 <table>
 <thead><tr><th>Name</th><th class="size">Size</th><th>Modified (UTC)</th></tr></thead>
 <tbody>
-${[...parent, ...entries.map(row)].join('\n')}
-</tbody>
-</table>
-</body>
-</html>
-`;
+${parent}`;
+  const foot = '</tbody>\n</table>\n</body>\n</html>\n';
+  return { type: 'text/html; charset=utf-8', head, row: (entry) => `${row(entry)}\n`, between: '', foot };
 }
 
-function renderJson(entries: readonly Entry[]): string {
-  const rows = entries.map((entry) => ({
-    name: entry.name,
-    type: entry.type,
-    size: entry.size,
-    modified: isoTime(entry),
-    link: entry.link,
-  }));
-  return `${JSON.stringify(rows, null, 2)}\n`;
+function jsonRow(entry: Entry): string {
+  const { name, type, size, link } = entry;
+  const text = JSON.stringify({ name, type, size, modified: isoTime(entry), link }, null, 2);
+  // A newline inside of a string is escaped: these are the indentation's.
+  return `\n${text}`.replaceAll('\n', '\n  ');
+}
+
+function jsonLayout(entries: readonly Entry[]): Layout {
+  return {
+    type: 'application/json',
+    head: '[',
+    row: jsonRow,
+    between: ',',
+    foot: entries.length > 0 ? '\n]\n' : ']\n',
+  };
 }
 
 /** One name a line; control characters as `?`, like ls: a name must not forge a second line. */
-function renderText(entries: readonly Entry[]): string {
-  return entries.map(({ name, type }) => `${name.replace(/\p{Cc}/gu, '?')}${type === 'folder' ? '/' : ''}\n`).join('');
+const textLayout: Layout = {
+  type: 'text/plain; charset=utf-8',
+  head: '',
+  row: ({ name, type }) => `${name.replace(/\p{Cc}/gu, '?')}${type === 'folder' ? '/' : ''}\n`,
+  between: '',
+  foot: '',
+};
+
+async function* render({ head, row, between, foot }: Layout, entries: readonly Entry[]): AsyncGenerator<string> {
+  const turns = new Turns();
+  let text = head;
+  let separator = '';
+  for (const entry of await sorted(entries, compareEntries)) {
+    if (turns.isDue) await turns.take();
+    text += separator + row(entry);
+    separator = between;
+    if (text.length < pieceLength) continue;
+    yield text;
+    text = '';
+  }
+  yield text + foot;
 }
 
 /**
@@ -149,8 +186,7 @@ function renderText(entries: readonly Entry[]): string {
  * @param path decoded segments of the folder; `[]` is the root
  */
 export function renderListing(format: ListingFormat, path: readonly string[], entries: readonly Entry[]): Listing {
-  const sorted = [...entries].sort(compareEntries);
-  if (format === 'json') return { type: 'application/json', body: renderJson(sorted) };
-  if (format === 'text') return { type: 'text/plain; charset=utf-8', body: renderText(sorted) };
-  return { type: 'text/html; charset=utf-8', body: renderHtml(path, sorted) };
+  const layouts = { html: () => htmlLayout(path), json: () => jsonLayout(entries), text: () => textLayout };
+  const layout = layouts[format]();
+  return { type: layout.type, pieces: render(layout, entries) };
 }

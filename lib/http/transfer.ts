@@ -1,88 +1,184 @@
-import { read as readCallback } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { promisify } from 'node:util';
 import { ServiceError } from '../errors.js';
 import { hole, type Extent, type OpenFile } from '../tree.js';
+import { type Chunk, ChunkCache, chunkBytes, fill, type Place } from './chunks.js';
+import { Outlet } from './outlet.js';
+import type { Pace } from './pace.js';
+import { SpareBuffers } from './spare-buffers.js';
 
-const read = promisify(readCallback);
+export interface TransferOptions {
+  /** Shared by all transfers of a process. Without it nothing is kept in memory. */
+  readonly chunks?: ChunkCache | undefined;
+  /** As fast as the client takes it, where it is left out. */
+  readonly pace?: Pace | undefined;
+  /** Milliseconds, for measuring how fast the client is. */
+  readonly now?: () => number;
+}
 
-/** Bytes read and written at a time: a transfer never holds more, whatever the size of its file. */
-const chunkBytes = 128 * 1024;
-const zeros = Buffer.alloc(chunkBytes);
+/** A run of bytes to send, and the extent that it is part of. */
+interface Piece extends Extent {
+  readonly extent: Extent;
+}
+
+/** Bytes of a chunk. */
+interface Part {
+  readonly place: Place;
+  readonly from: number;
+  readonly length: number;
+}
+
+/** For clients who take long over a write, of whom there can be thousands. */
+const smallBuffers = new SpareBuffers(16 * 1024, 256);
+/** For the others, where no chunk can be had. */
+const buffers = new SpareBuffers(128 * 1024, 16);
+const zeros = Buffer.alloc(128 * 1024);
+const noChunks = new ChunkCache(0);
 
 /** The pieces of the extents that cover so many bytes of the file from a start, in order. */
-export function slice(extents: readonly Extent[], start: number, length: number): Extent[] {
-  const pieces: Extent[] = [];
+export function slice(extents: readonly Extent[], start: number, length: number): Piece[] {
+  const pieces: Piece[] = [];
   let position = 0;
   for (const extent of extents) {
     const from = Math.max(start, position);
     const to = Math.min(start + length, position + extent.length);
     if (from < to) {
       const offset = extent.offset === hole ? hole : extent.offset + from - position;
-      pieces.push({ offset, length: to - from });
+      pieces.push({ offset, length: to - from, extent });
     }
     position += extent.length;
   }
   return pieces;
 }
 
-/** Resolves once the bytes are with the kernel, so that their buffer may be used again. */
-function write(target: Writable, chunk: Buffer, closed: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const gone = () => reject(new ServiceError('TIMEOUT', 'The client closed the connection'));
-    if (closed.aborted) {
-      gone();
-      return;
-    }
-    // A pipelined answer that waits for its turn is never told that its connection has closed.
-    closed.addEventListener('abort', gone, { once: true });
-    target.write(chunk, (error) => {
-      closed.removeEventListener('abort', gone);
-      if (error) gone();
-      else resolve();
-    });
-  });
+/** The chunk of a piece's extent in which a byte of the piece lies, and what the piece wants of it from there. */
+function partAt({ offset, length, extent }: Piece, done: number): Part {
+  const inExtent = offset + done - extent.offset;
+  const from = inExtent % chunkBytes;
+  const before = inExtent - from;
+  const place = { offset: extent.offset + before, length: Math.min(chunkBytes, extent.length - before) };
+  return { place, from, length: Math.min(place.length - from, length - done) };
 }
 
-/** The bytes of a slice where they are stored as they are. A chunk is good until the next one is asked for. */
-async function* storedChunks(file: OpenFile, start: number, length: number): AsyncGenerator<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, length));
-  for (const piece of slice(file.extents, start, length)) {
+// Without this, a file that has come to its end would be asked for more for ever.
+function truncated(): ServiceError {
+  return new ServiceError('TRUNCATED', 'The file has become shorter while it was sent');
+}
+
+/** Sends bytes of a file that are stored as they are. */
+class Stored {
+  constructor(
+    private readonly file: OpenFile,
+    private readonly outlet: Outlet,
+    private readonly chunks: ChunkCache,
+  ) {}
+
+  async send(piece: Piece): Promise<void> {
     for (let done = 0; done < piece.length;) {
-      const wanted = Math.min(chunkBytes, piece.length - done);
-      let chunk = zeros.subarray(0, wanted);
-      if (piece.offset !== hole) {
-        const { bytesRead } = await read(file.descriptor, buffer, 0, wanted, piece.offset + done);
-        chunk = buffer.subarray(0, bytesRead);
-      }
-      yield chunk;
-      done += chunk.length;
+      const part = partAt(piece, done);
+      // A slow client would hold a chunk for seconds, and a thousand of them all that there are.
+      const taken = this.outlet.isSlow ? undefined : this.chunks.take(this.file, part.place, part.length);
+      // Waited for also when the connection is gone: the descriptor is in use until then.
+      const chunk = taken instanceof Promise ? await taken : taken;
+      done += await (chunk === undefined ? this.#sendAlone(part) : this.#sendShared(chunk, part));
     }
+  }
+
+  /** As much of a part as the client takes without turning out to be slow. */
+  async #sendShared(chunk: Chunk, { from, length }: Part): Promise<number> {
+    const { outlet } = this;
+    try {
+      let done = 0;
+      while (done < length && !outlet.isSlow) {
+        const next = chunk.bytes.subarray(from + done, from + Math.min(length, done + outlet.most));
+        await outlet.send(next);
+        done += next.length;
+      }
+      return done;
+    } finally {
+      chunk.release(outlet.isClear);
+    }
+  }
+
+  /** A part, by buffers that nobody shares; where sending fails the stream may have one still, and keeps it. */
+  async #sendAlone({ place, from, length }: Part): Promise<number> {
+    const { outlet } = this;
+    for (let done = 0; done < length;) {
+      const wanted = Math.min(outlet.most, length - done);
+      const spare = outlet.isSlow || wanted <= smallBuffers.bytes ? smallBuffers : buffers;
+      const buffer = spare.take();
+      const bytes = buffer.subarray(0, Math.min(wanted, buffer.length));
+      const filled = await this.#fill(bytes, place, from + done);
+      // Not a write of nothing: as long as nothing has gone out, the client can still be told why.
+      if (filled > 0) await outlet.send(bytes.subarray(0, filled));
+      spare.give(buffer);
+      if (filled < bytes.length) throw truncated();
+      done += filled;
+    }
+    return length;
+  }
+
+  async #fill(bytes: Buffer, place: Place, from: number): Promise<number> {
+    const kept = this.outlet.isSlow ? this.chunks.peek(this.file, place) : undefined;
+    return kept?.copy(bytes, 0, from) ?? (await fill(bytes, this.file.descriptor, place.offset + from));
+  }
+}
+
+async function sendAll(outlet: Outlet, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const next = bytes.subarray(done, done + outlet.most);
+    await outlet.send(next);
+    done += next.length;
+  }
+}
+
+async function sendZeros(outlet: Outlet, length: number): Promise<void> {
+  for (let done = 0; done < length;) {
+    const wanted = Math.min(zeros.length, length - done);
+    await sendAll(outlet, zeros.subarray(0, wanted));
+    done += wanted;
+  }
+}
+
+async function sendStored(outlet: Outlet, chunks: ChunkCache, file: OpenFile, pieces: readonly Piece[]): Promise<void> {
+  const stored = new Stored(file, outlet, chunks);
+  for (const piece of pieces) {
+    if (piece.offset === hole) await sendZeros(outlet, piece.length);
+    else await stored.send(piece);
   }
 }
 
 type ReadContent = Exclude<OpenFile['read'], undefined>;
 
-/** The bytes of a slice where only a function can tell them. */
-async function* contentChunks(readContent: ReadContent, start: number, length: number): AsyncGenerator<Buffer> {
+/** Sends bytes of a file where only a function can tell them. */
+async function sendContent(outlet: Outlet, readContent: ReadContent, start: number, length: number): Promise<void> {
   for (let done = 0; done < length;) {
-    const chunk = await readContent(start + done, Math.min(chunkBytes, length - done));
-    yield chunk;
-    done += chunk.length;
+    const bytes = await readContent(start + done, Math.min(zeros.length, length - done));
+    if (bytes.length === 0) throw truncated();
+    await sendAll(outlet, bytes);
+    done += bytes.length;
   }
 }
 
 /**
- * Writes a slice of an open file to a stream, at the stream's pace.
+ * Writes a slice of an open file to a stream, at the stream's pace. Settles only when it needs the descriptor no more.
  * @param start first byte of the slice
  * @param length bytes: exactly as many are written, or the promise rejects and the caller cuts the connection
- * @throws ServiceError TRUNCATED when the file has become shorter than it was, and what the file's own `read` throws
+ * @throws ServiceError TIMEOUT when the connection is gone, TRUNCATED when the file has become shorter than it was; what
+ * the file's own `read` and the pace throw
  */
-export async function transfer(target: Writable, file: OpenFile, start: number, length: number, closed: AbortSignal) {
-  const chunks = file.read === undefined ? storedChunks(file, start, length) : contentChunks(file.read, start, length);
-  for await (const chunk of chunks) {
-    // Without this, a file that has come to its end would be asked for more for ever.
-    if (chunk.length === 0) throw new ServiceError('TRUNCATED', 'The file has become shorter while it was sent');
-    await write(target, chunk, closed);
+export async function transfer(
+  target: Writable,
+  file: OpenFile,
+  start: number,
+  length: number,
+  closed: AbortSignal,
+  { chunks = noChunks, pace, now = () => performance.now() }: TransferOptions = {},
+): Promise<void> {
+  const outlet = new Outlet(target, closed, pace, now);
+  try {
+    if (file.read === undefined) await sendStored(outlet, chunks, file, slice(file.extents, start, length));
+    else await sendContent(outlet, file.read, start, length);
+  } finally {
+    outlet.end();
   }
 }

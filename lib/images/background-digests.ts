@@ -3,15 +3,19 @@ import { join } from 'node:path';
 import { ServiceError, ifThere } from '../errors.js';
 import { privateFolder } from '../folder.js';
 import type { Log } from '../log.js';
+import { stateOf } from '../tree.js';
 import { checksumList } from './checksum-list.js';
 import { DigestQueue } from './digest-queue.js';
 import { replaceFile } from './durable.js';
 import type { Hashing } from './hashing.js';
 import type { StoreState } from './store-state.js';
-import { Turns } from './turns.js';
+import { OneAtATime } from './one-at-a-time.js';
 
 /** The name under which a store shows the digests of its files. */
 export const checksumsName = 'SHA256SUMS';
+
+/** Served by processes of another user. */
+const listMode = 0o644;
 
 /** Milliseconds without a change after which a file that came by another way counts as complete. */
 const settledAfter = 5000;
@@ -25,7 +29,7 @@ export function checkOwnName(name: string): void {
 /** The digests of files that came into a store by another way than through the service, and the list of all digests. */
 export class BackgroundDigests {
   readonly #queue: DigestQueue;
-  readonly #turns = new Turns();
+  readonly #turns = new OneAtATime();
 
   constructor(
     private readonly folder: string,
@@ -54,7 +58,7 @@ export class BackgroundDigests {
       const files = (await list()).filter(({ name }) => name !== checksumsName);
       const text = checksumList(files);
       // Replaced only by another one: it is served under a tag that goes by its time.
-      if ((await ifThere(readFile(path, 'utf8'))) !== text) await replaceFile(path, text);
+      if ((await ifThere(readFile(path, 'utf8'))) !== text) await replaceFile(path, text, listMode);
     });
   }
 
@@ -65,8 +69,7 @@ export class BackgroundDigests {
     if (!before?.isFile() || Date.now() - Number(before.mtimeMs) < settledAfter) return;
     const { sha256 } = await this.options.hashing.file(path, ['sha256'], signal);
     const after = await stamp();
-    const isSame = after?.ino === before.ino && after.size === before.size && after.mtimeNs === before.mtimeNs;
-    if (!isSame || sha256 === undefined) return;
+    if (after === undefined || stateOf(after) !== stateOf(before) || sha256 === undefined) return;
     await this.state.keepDigest(name, sha256, before);
     this.options.log.info(`${name}: its SHA-256 is ${sha256}`);
   }

@@ -1,11 +1,11 @@
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
-import { Turns } from './turns.js';
+import { OneAtATime } from './one-at-a-time.js';
 
 /** Computes the digests of files in the background, one at a time. */
 export class DigestQueue {
   readonly #names = new Set<string>();
-  readonly #turns = new Turns();
+  readonly #turns = new OneAtATime();
   readonly #stopping = new AbortController();
 
   /** @param hash computes and keeps the digest of a file; ends early when the signal says so */

@@ -50,9 +50,9 @@ async function keepPermissions(file: FileHandle, old: Stats): Promise<void> {
   await file.chmod(old.mode & 0o7777);
 }
 
-async function writeWhole(path: string, text: string, old: Stats | undefined): Promise<void> {
+async function writeWhole(path: string, text: string, old: Stats | undefined, mode: number): Promise<void> {
   // The mode is narrowed at creation already: nobody may read the file before its permissions are set.
-  const file = await open(path, 'w', old ? old.mode & 0o777 : 0o600);
+  const file = await open(path, 'w', old ? old.mode & 0o777 : mode);
   try {
     await file.writeFile(text);
     if (old) await keepPermissions(file, old);
@@ -67,13 +67,14 @@ async function writeWhole(path: string, text: string, old: Stats | undefined): P
  * new one once this has resolved. Mode and, where allowed, owner of an existing file are kept.
  * Throws the system's errors (`ENOSPC`, …), with the old file in place; only when fsync of the folder fails (`EIO`) is
  * the new one there. One call at a time for a path: the temporary file has a fixed name.
+ * @param mode permissions of a file that is new
  */
-export async function replaceFile(path: string, text: string): Promise<void> {
+export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = temporaryOf(path);
   // Opened before the rename: afterwards nothing that can be foreseen may fail.
   const folder = await open(dirname(path), 'r');
   try {
-    await writeWhole(temporary, text, await ifThere(stat(path)));
+    await writeWhole(temporary, text, await ifThere(stat(path)), mode);
     await rename(temporary, path);
     await syncOpenFolder(folder);
   } catch (error) {

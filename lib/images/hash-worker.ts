@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { MessageChannel, parentPort } from 'node:worker_threads';
 import { messageOf, systemCode } from '../errors.js';
 import type { Algorithm, Digests, HashCommand, HashReply, HashRequest } from './hashing.js';
-import { Turns } from './turns.js';
+import { OneAtATime } from './one-at-a-time.js';
 
 /** The thread of `Hashing`. */
 
@@ -30,7 +30,7 @@ class State {
 
 const states = new Map<number, State>();
 /** All files share one block, in turns. */
-const turns = new Turns();
+const turns = new OneAtATime();
 const block = Buffer.allocUnsafeSlow(stepBytes);
 
 function stateOf(id: number): State {

@@ -1,9 +1,10 @@
 import { EventEmitter, once } from 'node:events';
 import type { Mount } from '../mount/mount.js';
 import type { Tree } from '../tree.js';
+import type { ImageFact } from './facts.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
-import { Turns } from './turns.js';
+import { OneAtATime } from './one-at-a-time.js';
 
 /** Milliseconds: a timer that is set for longer fires at once. */
 const longestTimer = 2 ** 31 - 1;
@@ -19,7 +20,7 @@ export class Image {
   #listed = false;
   #isHurried = false;
   /** Mounts, of which the one that was begun later has the newer bytes. */
-  readonly turns = new Turns();
+  readonly turns = new OneAtATime();
   /** Resolves when the mounts that it had before have gone, or are left to the kernel. */
   former: Promise<void> = Promise.resolve();
   /** It is being deleted: its record must not be written any more. */
@@ -57,6 +58,13 @@ export class Image {
   /** The files of the image, while it can be served. */
   get tree(): Tree | undefined {
     return this.record.status === 'OK' ? this.#mount?.tree : undefined;
+  }
+
+  /** What other processes have to know to serve it; undefined when it is not to be served. */
+  get fact(): ImageFact | undefined {
+    const { id, name, version, status } = this.record;
+    const isServed = this.#listed && !this.leaving && status !== 'failed';
+    return isServed ? { id, name, version, iso: this.#mount?.shared } : undefined;
   }
 
   /** Whether it will be `OK` or `failed` by itself. */

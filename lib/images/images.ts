@@ -53,6 +53,11 @@ export class Images {
     return this.#matching(filter).map((image) => image.described);
   }
 
+  /** Those whose files can be fetched. */
+  served(): ImageRecord[] {
+    return this.list({ status: 'OK' });
+  }
+
   /** The image that has exactly this id, or this name and version. */
   get(filter: Pick<ImageFilter, 'id' | 'name' | 'version'>): Image | undefined {
     return this.#matching(filter)[0];
@@ -152,6 +157,7 @@ export class Images {
     const record: ImageRecord = { ...image.record, status: arriving ? 'downloading iso' : 'preparing' };
     await this.options.inventory.put(record);
     image.update(record);
+    await this.#lifecycle.tell(image);
     void this.#lifecycle.bringUp(image, arriving);
   }
 
@@ -169,6 +175,7 @@ export class Images {
       image.leaving = false;
       throw error;
     }
+    await this.#lifecycle.tell(image);
     const left = await this.#abandon(image);
     // By then nothing of its download is left, and the same image can be added again.
     await image.arriving?.ended;
@@ -213,6 +220,7 @@ export class Images {
     const twin = this.get({ name: record.name, version: record.version });
     this.#images.set(record.id, image);
     image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });
+    await this.#lifecycle.tell(image);
     try {
       checkImageName(record.name, record.version, this.options.reservedNames);
       if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');

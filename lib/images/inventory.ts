@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { ServiceError, ifThere, systemFailure, messageOf, systemCode } from '../errors.js';
 import type { Log } from '../log.js';
 import { parse, serialize, type Content, type ImageRecord, type Members } from './record.js';
-import { Turns } from './turns.js';
+import { OneAtATime } from './one-at-a-time.js';
 import { makeFolder, replaceFile, syncFolder, temporaryOf } from './durable.js';
 
 const nothing: Content = { records: new Map(), others: {}, problems: [] };
@@ -87,7 +87,7 @@ async function realFile(path: string): Promise<string> {
 
 /** The images and what became of them: one JSON file, replaced as a whole at every change. */
 export class Inventory {
-  readonly #turns = new Turns();
+  readonly #turns = new OneAtATime();
 
   private constructor(
     /** Its real path, without links. */

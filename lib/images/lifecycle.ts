@@ -1,10 +1,11 @@
-import { messageOf, publicError } from '../errors.js';
+import { messageOf, publicError, ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Mount, MountDriver } from '../mount/mount.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
 import { type DownloadPolicy, download, downloadText } from './download.js';
 import { checkDownloadUrl, fileNameOf } from './download-url.js';
+import type { Tell } from './facts.js';
 import { type Digests, type Hashing, algorithms } from './hashing.js';
 import type { Image } from './image.js';
 import type { IncomingFile } from './incoming-file.js';
@@ -26,6 +27,8 @@ export interface LifecycleOptions {
   readonly downloads: DownloadPolicy;
   /** How many downloads go on at a time. */
   readonly downloadSlots: number;
+  /** Is told what becomes of the images, where other processes serve them too. */
+  readonly tell?: Tell;
 }
 
 /** Bytes: no list of digests is longer. */
@@ -97,6 +100,14 @@ export class Lifecycle {
     if (left !== undefined) this.options.log.warning(`image ${image.title}: ${left}`);
   }
 
+  /**
+   * Has all other processes know how an image is to be served.
+   * @returns why one of them cannot serve it, in words
+   */
+  async tell(image: Image): Promise<string | undefined> {
+    return this.options.tell?.({ kind: 'image', key: image.record.id, value: image.fact });
+  }
+
   async fail(image: Image, error: unknown): Promise<void> {
     const reason = this.#explain(error);
     this.options.log.error(`image ${image.title}: failed, and tried again at the next start: ${reason}`);
@@ -153,6 +164,8 @@ export class Lifecycle {
       return;
     }
     image.former = this.#letGo(image, image.serve(mount), image.former);
+    const reason = await this.tell(image);
+    if (reason !== undefined) throw new ServiceError('FORBIDDEN', reason);
     const { error, bytes, sha256, ...record } = withoutMount(image.record);
     await this.#save(image, { ...record, status: 'OK', ...shownOf(mount) });
     const before = error === undefined ? '' : `, before: ${error}`;
@@ -176,6 +189,7 @@ export class Lifecycle {
   /** Changes a record. The service goes on with it even if the disk refuses it, and says so. */
   async #save(image: Image, record: ImageRecord): Promise<void> {
     image.update(record);
+    if (!image.pending && image.tree === undefined) await this.tell(image);
     const { inventory, log } = this.options;
     if (image.leaving || image.gone.aborted) return;
     if (JSON.stringify(inventory.get(record.id)) === JSON.stringify(record)) return;

@@ -6,7 +6,7 @@ import { checksumsName } from './background-digests.js';
 import type { Store } from './store.js';
 
 /** The files of a store as the file server shows them, and the list of their digests beside them. */
-export function storeTree(store: Store, options: FolderOptions): Tree {
+export function storeTree(store: Pick<Store, 'folder' | 'checksums'>, options: FolderOptions): Tree {
   const files = folderTree(store.folder, options);
   const own = folderTree(join(store.folder, privateFolder));
   return {

@@ -7,6 +7,7 @@ import { makeFolder, syncFolder } from './durable.js';
 import { BackgroundDigests, checkOwnName } from './background-digests.js';
 import type { Hashing } from './hashing.js';
 import type { IncomingFile } from './incoming-file.js';
+import type { KnownFile } from './known-files.js';
 import { Parts } from './parts.js';
 import { type Arrived, type ExpectedFile, Receiving, type ReceivingOptions } from './receiving.js';
 import { type Stamp, StoreState } from './store-state.js';
@@ -23,6 +24,8 @@ export interface StoredFile {
 export interface StoreOptions extends Pick<ReceivingOptions, 'keptFor' | 'silentAfter'> {
   readonly log: Log;
   readonly hashing: Hashing;
+  /** Is told what becomes known of a file, and waited for; undefined when nothing is known any more. */
+  readonly tell?: (name: string, known: KnownFile | undefined) => Promise<unknown>;
 }
 
 /** Milliseconds between two looks at what has waited too long, and at what came by another way. */
@@ -51,13 +54,14 @@ export class Store {
 
   /** Opens the folder, which is made if missing, and clears away what an earlier run left and nobody can continue. */
   static async open(path: string, options: StoreOptions): Promise<Store> {
-    const { hashing, log } = options;
+    const { hashing, log, tell } = options;
     await makeFolder(join(path, privateFolder));
     // Its files are recognised by the real paths of their open descriptors.
     const folder = await realpath(path);
     const inPrivate = (name: string) => join(folder, privateFolder, name);
     const parts = await Parts.open(inPrivate(''), hashing, log);
-    const store = new Store(folder, await StoreState.open(inPrivate('store.json'), folder, log), parts, options);
+    const state = await StoreState.open(inPrivate('store.json'), folder, log, tell);
+    const store = new Store(folder, state, parts, options);
     await store.#tidy();
     return store;
   }
@@ -226,10 +230,14 @@ export class Store {
   }
 
   async #keep(name: string, finished: IncomingFile): Promise<void> {
-    const stats = await stat(finished.path, { bigint: true });
+    const before = await stat(finished.path, { bigint: true });
     await rename(finished.path, this.pathOf(name));
     await syncFolder(this.folder);
-    await this.state.keepDigest(name, finished.sha256, stats);
+    // The new name is a change of the file: its ctime is known only now.
+    const { ino, size, mtimeNs, ctimeNs } = await stat(this.pathOf(name), { bigint: true });
+    const isIt = ino === before.ino && size === before.size && mtimeNs === before.mtimeNs;
+    if (isIt) await this.state.keepDigest(name, finished.sha256, { size, mtimeNs, ctimeNs });
+    else await this.state.forget(name);
   }
 
   async #tidy(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Budget } from './budget.js';
 import { FolderCache } from './cache.js';
 import { type Children, type IsoEntry, type IsoFile, type IsoFolder, pathIn } from './entries.js';
 import { type Pairs, pairFolder, readBoth } from './pairing.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 /** A file of Rock Ridge with the bytes that UDF says it has. */
 function withBytesOf(file: IsoFile, { extents, size }: IsoFile): IsoFile {

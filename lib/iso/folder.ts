@@ -19,7 +19,7 @@ import { type Budget, readCost, sectorCost } from './budget.js';
 import { mergeExtents } from './extents.js';
 import type { FolderCache } from './cache.js';
 import type { ClaimingFolder, Claims } from './truncation.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 /** Bytes of the longest folder that is read: about half a million entries. */
 export const maxFolderBytes = 64 * 2 ** 20;

@@ -1,6 +1,6 @@
 import { Budget } from './budget.js';
 import { type Folder, type IsoLink, pathIn } from './entries.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 /** Links followed in one lookup: what Linux allows. */
 const maxLinks = 40;

@@ -1,7 +1,7 @@
 import { ServiceError } from '../errors.js';
 import type { Budget } from './budget.js';
 import type { Children, IsoEntry, IsoFile, IsoFolder } from './entries.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 /** Sizes in ISO 9660 are modulo this where a writer allowed files that have no room there. In bytes. */
 const sizeModulus = 2 ** 32;

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors.js';
 import { Budget } from './budget.js';
-import { Turns } from './turns.js';
+import { Turns } from '../turns.js';
 
 /** What the entries of a folder claim. */
 export interface Claims {

@@ -84,7 +84,9 @@ export class KeptMount {
   use<T>(work: (access: Access<MountedFile>) => Promise<T>): Promise<T> {
     return this.iso.use(({ keep }) => {
       const generation = this.#live();
-      const open = (file: MountedFile, path: string) => this.#openFile(generation, file, path);
+      const { tagBase } = this.iso.reading;
+      const open = (file: MountedFile, path: string) =>
+        this.#openFile(generation, file, tagOf(tagBase, path, file.size));
       return work({ root: generation.root, newBudget: generation.reading.volume.newBudget, open, keep });
     });
   }
@@ -93,14 +95,15 @@ export class KeptMount {
     if (this.#closing.signal.aborted) throw new ServiceError('NOT_FOUND', 'The image is no longer there');
     const generation = this.#current;
     // The kernel goes on showing what it has read of a file that was copied over in place: a mixture of both.
-    if (generation !== undefined && generation.reading !== this.iso.reading) this.#lose(generation, changed);
+    if (generation !== undefined && generation.reading.volume !== this.iso.reading.volume)
+      this.#lose(generation, changed);
     if (this.#current !== undefined) return this.#current;
     throw new ServiceError('UNAVAILABLE', `The ISO of this image is not mounted now: ${this.#why}`);
   }
 
-  async #openFile(generation: Generation, file: MountedFile, path: string): Promise<OpenFile> {
+  async #openFile(generation: Generation, file: MountedFile, tag: string): Promise<OpenFile> {
     const release = generation.files.hold();
-    const { handle, size } = await openMounted(generation.volume, file).catch((error: unknown) => {
+    const { handle, size, source } = await openMounted(generation.volume, file).catch((error: unknown) => {
       release();
       throw error;
     });
@@ -112,10 +115,11 @@ export class KeptMount {
         .finally(release));
     return {
       descriptor: handle.fd,
+      source,
       extents: size === 0 ? [] : [{ offset: 0, length: size }],
       size,
       modified: new Date(file.modified),
-      tag: tagOf(generation.reading.tagBase, path, size),
+      tag,
       close,
     };
   }
@@ -194,7 +198,7 @@ export class KeptMount {
   /** @returns why it did not work */
   async #tryAgain(old: Generation): Promise<string | undefined> {
     try {
-      if (old.reading !== this.iso.reading) await this.#requireDrained(old);
+      if (old.reading.volume !== this.iso.reading.volume) await this.#requireDrained(old);
       this.#current = await this.#make();
       return undefined;
     } catch (error) {

@@ -7,6 +7,17 @@ export { type ViewChoice, viewChoices };
 export const driverNames = ['direct', 'loop', 'fuse'] as const;
 export type DriverName = (typeof driverNames)[number];
 
+/** What another process needs to serve an ISO that this one has open. */
+export interface SharedIso {
+  readonly path: string;
+  /** The same file, whatever has become of its path: for who may look into this process (proc_pid_fd(5)). */
+  readonly descriptorPath: string;
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly view: ViewChoice;
+  readonly maxEntries: number | undefined;
+}
+
 /** An ISO that has become a tree. It goes on being served as it was, whatever happens to the file's name on disk. */
 export interface Mount {
   readonly driver: DriverName;
@@ -21,12 +32,17 @@ export interface Mount {
   readonly bytes: number;
   /** SHA-256 of the .iso in hexadecimal, when it was known. */
   readonly sha256: string | undefined;
+  /** For another process that is to serve the same ISO; undefined where a driver cannot share it. */
+  readonly shared?: SharedIso;
   /**
    * Takes the mount away: lookups find nothing from the call on. Open files can be read to their end. Never rejects.
    * @returns what is still to come, in words for an operator: undefined when the mount has gone
    */
   unmount(): Promise<string | undefined>;
 }
+
+/** The stats by which the bytes of an open .iso are known. In bytes and nanoseconds. */
+export type Opened = Readonly<Record<'size' | 'mtimeNs' | 'ctimeNs', bigint>>;
 
 export interface MountSource {
   /** Of the image. */
@@ -38,10 +54,10 @@ export interface MountSource {
   /** Entries that one request may have read. */
   readonly maxEntries?: number;
   /**
-   * Tells the SHA-256 of the bytes that were opened, by their size in bytes and time, when it is known; it makes
+   * Tells the SHA-256 of the bytes that were opened, by their size in bytes and times, when it is known; it makes
    * validators equal on every replica. Asked about the open file: its name may lead to another one by now.
    */
-  readonly digest?: (opened: { readonly size: bigint; readonly mtimeNs: bigint }) => string | undefined;
+  readonly digest?: (opened: Opened) => string | undefined;
 }
 
 export interface MountDriver {

@@ -1,10 +1,11 @@
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { ServiceError } from '../errors.js';
+import { Flights } from '../flights.js';
 import type { IsoFile } from '../iso/entries.js';
 import { bounded, openIso, type Volume } from '../iso/volume.js';
 import { ZisofsReader } from '../iso/zisofs.js';
-import type { OpenFile } from '../tree.js';
+import { type OpenFile, sourceOf } from '../tree.js';
 import { openIsoFile } from './iso-file.js';
 import type { MountSource } from './mount.js';
 import { SharedFile } from './shared-file.js';
@@ -20,17 +21,26 @@ export interface Reading {
   readonly tagBase: string;
 }
 
+/** What can be said of the bytes of an .iso by now: its digest may become known only later. */
+function identify({ stats, volume }: Pick<Reading, 'stats' | 'volume'>, source: MountSource): Reading {
+  const sha256 = source.digest?.(stats);
+  const { size, mtimeNs, ctimeNs } = stats;
+  const tagBase = tagBaseOf(sha256, volume.view, volume.identity, mtimeNs, ctimeNs, size);
+  return { stats, volume, sha256, tagBase };
+}
+
 async function readVolume(file: SharedFile, source: MountSource): Promise<Reading> {
   const stats = await file.stat();
   const volume = await openIso((offset, length) => file.read(offset, length), Number(stats.size), source);
-  const sha256 = source.digest?.(stats);
-  const tagBase = tagBaseOf(sha256, volume.view, volume.identity, stats.mtimeNs, stats.size);
-  return { stats, volume, sha256, tagBase };
+  return identify({ stats, volume }, source);
 }
 
 /** An .iso that is open, and the volume that was read from it. */
 export class OpenIso {
+  readonly #stats = new Flights<BigIntStats>();
   #renewal: Promise<Reading> | undefined;
+  /** The ctime, in nanoseconds, of a change that was none of its bytes. */
+  #movedAt: bigint | undefined;
 
   private constructor(
     private readonly file: SharedFile,
@@ -39,6 +49,10 @@ export class OpenIso {
     /** Lets go of the .iso, which is closed with the last file that was opened in it. */
     readonly release: () => Promise<void>,
   ) {}
+
+  get descriptor(): number {
+    return this.file.descriptor;
+  }
 
   /** @throws ServiceError as `MountDriver.mount` does */
   static async open(source: MountSource): Promise<OpenIso> {
@@ -76,16 +90,30 @@ export class OpenIso {
    * taken for the old ones.
    */
   async #read(): Promise<Reading> {
-    const { size, mtimeNs } = await this.file.stat();
-    const { stats } = this.reading;
-    if (size === stats.size && mtimeNs === stats.mtimeNs) return this.reading;
-    this.#renewal ??= readVolume(this.file, this.source).finally(() => (this.#renewal = undefined));
-    try {
-      this.reading = await this.#renewal;
-    } catch (cause) {
-      throw new ServiceError('UNAVAILABLE', 'The ISO of this image was changed and cannot be read now', { cause });
+    if (await this.#isChanged()) {
+      this.#renewal ??= readVolume(this.file, this.source).finally(() => (this.#renewal = undefined));
+      try {
+        this.reading = await this.#renewal;
+      } catch (cause) {
+        throw new ServiceError('UNAVAILABLE', 'The ISO of this image was changed and cannot be read now', { cause });
+      }
+    } else if (this.reading.sha256 === undefined && this.source.digest?.(this.reading.stats) !== undefined) {
+      // With the tags that it would have after the next start.
+      this.reading = identify(this.reading, this.source);
     }
     return this.reading;
+  }
+
+  async #isChanged(): Promise<boolean> {
+    const now = await this.#stats.run('', () => this.file.stat());
+    const { stats } = this.reading;
+    if (now.size !== stats.size || now.mtimeNs !== stats.mtimeNs) return true;
+    if (now.ctimeNs === stats.ctimeNs || now.ctimeNs === this.#movedAt) return false;
+    // Who writes can set the time back. But a file that is deleted, renamed or replaced changes too, and its bytes
+    // do not: it goes on being served as it was.
+    if (await isAt(this.source.path, stats)) return true;
+    this.#movedAt = now.ctimeNs;
+    return false;
   }
 
   #openFile({ tagBase, stats }: Reading, entry: IsoFile, path: string): OpenFile {
@@ -93,6 +121,7 @@ export class OpenIso {
     return {
       descriptor: this.file.descriptor,
       ...this.#contentOf(entry, Number(stats.size)),
+      source: sourceOf(stats),
       size,
       modified: modified === undefined ? undefined : new Date(modified),
       tag: tagOf(tagBase, path, size),
@@ -110,12 +139,17 @@ export class OpenIso {
   }
 }
 
+/** Whether this file is still the one at the path. */
+async function isAt(path: string, { dev, ino }: BigIntStats): Promise<boolean> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found?.dev === dev && found.ino === ino;
+}
+
 /**
  * Makes sure that the file at a path is the one that was read: who mounts it opens it once more.
  * @throws ServiceError UNAVAILABLE
  */
 export async function requireSame(path: string, { stats }: Reading): Promise<void> {
-  const found = await stat(path, { bigint: true }).catch(() => undefined);
-  if (found?.dev === stats.dev && found.ino === stats.ino) return;
+  if (await isAt(path, stats)) return;
   throw new ServiceError('UNAVAILABLE', 'The ISO was deleted or replaced before it was mounted');
 }

@@ -1,6 +1,10 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, fstat as fstatCallback } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { ServiceError, systemCode } from '../errors.js';
+
+/** Half the cost of `FileHandle.stat`, and one for each request. */
+const fstat = promisify(fstatCallback);
 
 /** The descriptor of an .iso: closed when the mount and every file that was opened through it have let go. */
 export class SharedFile {
@@ -26,7 +30,7 @@ export class SharedFile {
 
   async stat(): Promise<BigIntStats> {
     try {
-      return await this.handle.stat({ bigint: true });
+      return await fstat(this.handle.fd, { bigint: true });
     } catch (cause) {
       throw new ServiceError('INTERNAL', `The ISO cannot be read: ${systemCode(cause) ?? 'unknown'}`, { cause });
     }

@@ -2,7 +2,7 @@ import { ServiceError } from '../errors.js';
 import type { Budget } from '../iso/budget.js';
 import type { Folder, IsoLink } from '../iso/entries.js';
 import { followLink, type Found, lookup, type Search } from '../iso/lookup.js';
-import { Turns } from '../iso/turns.js';
+import { Turns } from '../turns.js';
 import type { Entry, Match, Node, OpenFile, Tree } from '../tree.js';
 
 /** A file of a volume, whoever reads it. Size in bytes; milliseconds since 1970. */

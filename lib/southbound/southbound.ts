@@ -1,16 +1,23 @@
 import type { Application, Exchange } from '../http/exchange.js';
+import { ChunkCache } from '../http/chunks.js';
 import { sendFile } from '../http/file.js';
 import { listingFormat, listingHeaders, renderListing } from '../http/listing.js';
+import { RateLimit } from '../http/pace.js';
 import { send } from '../http/reply.js';
 import { answerMethod } from '../http/router.js';
+import { sendPieces } from '../http/send-pieces.js';
 import { ServiceError } from '../errors.js';
 import { encodePath } from '../path.js';
-import type { FolderNode } from '../tree.js';
+import type { FolderNode, OpenFile } from '../tree.js';
 import { UrlSpace, type UrlSpaceOptions } from './url-space.js';
 
 export interface SouthboundOptions extends UrlSpaceOptions {
   /** The URL path below which everything lies: begins and ends with a slash. */
   readonly apiRoot: string;
+  /** Bytes of files that are kept in memory for whoever asks next. */
+  readonly chunkCache: number;
+  /** Bytes a second that one client address gets; 0: no limit. */
+  readonly rateLimit: number;
 }
 
 const allow = 'GET, HEAD, OPTIONS';
@@ -24,13 +31,34 @@ async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly s
     return;
   }
   const format = listingFormat(request.headers.accept, query.get('format') ?? undefined);
-  const { type, body } = renderListing(format, path, await node.list());
-  send(exchange, 200, type, body, { 'X-Content-Type-Options': 'nosniff', ...listingHeaders(format) });
+  const { type, pieces } = renderListing(format, path, await node.list());
+  await sendPieces(exchange, type, pieces, { 'X-Content-Type-Options': 'nosniff', ...listingHeaders(format) });
+}
+
+/** Sends files, with what all answers of the process share. */
+class FileSender {
+  readonly #chunks: ChunkCache;
+  readonly #rates: RateLimit | undefined;
+
+  constructor({ chunkCache, rateLimit }: SouthboundOptions) {
+    this.#chunks = new ChunkCache(chunkCache);
+    this.#rates = rateLimit > 0 ? new RateLimit(rateLimit) : undefined;
+  }
+
+  async send(exchange: Exchange, file: OpenFile, name: string): Promise<void> {
+    const pace = this.#rates?.paceOf(exchange.request.socket.remoteAddress ?? '');
+    try {
+      await sendFile(exchange, file, name, { chunks: this.#chunks, pace });
+    } finally {
+      pace?.release();
+    }
+  }
 }
 
 /** The file server: GET and HEAD of one tree made of a folder and the images. */
 export function createSouthbound(options: SouthboundOptions): Application {
   const space = new UrlSpace(options);
+  const sender = new FileSender(options);
   const prefix = options.apiRoot.split('/').filter((segment) => segment !== '');
   return async (exchange) => {
     if (!prefix.every((segment, index) => exchange.path[index] === segment)) return false;
@@ -42,7 +70,7 @@ export function createSouthbound(options: SouthboundOptions): Application {
     const path = exchange.path.slice(prefix.length);
     const node = await space.lookup(path, exchange.closed);
     if (node?.type === 'folder') await sendFolder(exchange, node, path);
-    else if (node !== undefined && !exchange.endsWithSlash) await sendFile(exchange, node.file, path.at(-1) ?? '');
+    else if (node !== undefined && !exchange.endsWithSlash) await sender.send(exchange, node.file, path.at(-1) ?? '');
     else {
       await node?.file.close();
       throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');

@@ -1,10 +1,27 @@
 import { ServiceError } from '../errors.js';
-import type { Image } from '../images/image.js';
-import type { Images } from '../images/images.js';
 import type { Entry, Match, Node, Tree } from '../tree.js';
 
+/** An image, as far as serving it goes. */
+export interface ServedImage {
+  /** Undefined until it can be served. */
+  readonly tree: Tree | undefined;
+  /** Whether that will be, or it will have failed, by itself. */
+  readonly pending: boolean;
+  /** Aborted when it is deleted. */
+  readonly gone: AbortSignal;
+  /** Waits until it is no longer pending, or gone, for so many milliseconds at most; the signal ends that early. */
+  settled(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface ServedImages {
+  /** The image that has this place in the URL space: one that is served, or will be. */
+  at(name: string, version: string, match: Match): ServedImage | undefined;
+  /** Those that are served. */
+  served(): readonly { readonly name: string; readonly version: string }[];
+}
+
 export interface UrlSpaceOptions {
-  readonly images: Images;
+  readonly images: ServedImages;
   /** The folder under everything else. */
   readonly root: Tree;
   /** Trees that lie over the root folder, by the name of their place in it, such as `iso`. */
@@ -66,12 +83,12 @@ export class UrlSpace {
 
   /** What stores and images add to the root, or to the folder of a name. */
   #ownEntries(name: string | undefined, match: Match): Entry[] {
-    const records = this.options.images.list({ status: 'OK' });
+    const records = this.options.images.served();
     if (name === undefined) return [...this.options.stores.keys(), ...records.map((record) => record.name)].map(folder);
     return records.filter((record) => sameName(record.name, name, match)).map((record) => folder(record.version));
   }
 
-  async #ready(image: Image, closed: AbortSignal): Promise<Tree | undefined> {
+  async #ready(image: ServedImage, closed: AbortSignal): Promise<Tree | undefined> {
     await image.settled(this.options.wait, closed);
     if (image.pending && !image.gone.aborted) {
       throw new ServiceError('UNAVAILABLE', 'This image is still being prepared; ask again soon');

@@ -3,7 +3,8 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { sendFile } from '../../lib/http/file.js';
 import { type Extent, hole } from '../../lib/tree.js';
-import { type Answer, ask } from '../fixtures/client.js';
+import { partsOf } from '../fixtures/byteranges.js';
+import { ask } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { deferred, errorsOf, eventually, everywhere, startHttp } from '../fixtures/http-server.js';
 import {
@@ -50,18 +51,6 @@ async function serveLarge(t: Test, seen?: (response: ServerResponse) => void) {
   return served;
 }
 
-/** The parts of a multipart/byteranges body: their headers and their bytes. */
-function partsOf({ headers, body }: Answer): { head: string; bytes: Buffer }[] {
-  const boundary = /^multipart\/byteranges; boundary=(\S+)$/.exec(headers['content-type'] ?? '')?.[1] ?? 'none';
-  const text = body.toString('latin1');
-  const pieces = text.split(`\r\n--${boundary}`);
-  if (pieces.shift() !== '' || pieces.pop() !== '--\r\n') return [];
-  return pieces.map((piece) => {
-    const end = piece.indexOf('\r\n\r\n');
-    return { head: piece.slice(0, end), bytes: Buffer.from(piece.slice(end + 4), 'latin1') };
-  });
-}
-
 t.test('a file comes whole, with what a client has to know about it', async (t) => {
   const { url } = await serve(t, content);
   const answer = await ask(url, '/casper/vmlinuz');
@@ -91,7 +80,7 @@ t.test(
       ['initrd.gz', 'application/gzip'],
       ['root.xz', 'application/x-xz'],
       ['VMLINUZ', 'application/octet-stream'],
-      ['.treeinfo', 'application/octet-stream'],
+      ['.treeinfo', 'text/plain'],
       ['X.HTML', 'text/html'],
     ];
     for (const [name, type] of types) {
@@ -318,4 +307,14 @@ t.test('a file that cannot be read is 500, and the log says why', async (t) => {
   t.notHas(answer.headers, 'etag', 'it says nothing about the file');
   t.ok(lines.some((line) => / error .*EBADF/.test(line)));
   t.equal(await countDescriptors(path), 0);
+});
+
+t.test('a page on a disc cannot act as a page of the service', async (t) => {
+  const { url } = await serve(t, content);
+  for (const name of ['a.html', 'a.HTM', 'a.svg', 'a.xhtml', 'a.xml']) {
+    t.equal((await ask(url, `/${name}`)).headers['content-security-policy'], 'sandbox', name);
+  }
+  for (const name of ['a.txt', 'a.iso', 'vmlinuz', 'a.js']) {
+    t.equal((await ask(url, `/${name}`)).headers['content-security-policy'], undefined, name);
+  }
 });

@@ -1,12 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Server } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
 import type { Exchange } from '../../lib/http/exchange.js';
 import { send } from '../../lib/http/reply.js';
 import { createRouter } from '../../lib/http/router.js';
-import { listen } from '../../lib/http/server.js';
+import { listen, serveConnections, type ConnectionOptions, type SocketServer } from '../../lib/http/server.js';
 import { createLog } from '../../lib/log.js';
+import { answersOf, statusesOf } from '../fixtures/answers.js';
 import { ask, json, talk } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { deferred, eventually, everywhere, startHttp } from '../fixtures/http-server.js';
@@ -18,17 +20,6 @@ const echo = everywhere((exchange) => {
   text(exchange, JSON.stringify([exchange.path, exchange.endsWithSlash, [...exchange.query]]));
   return undefined;
 });
-
-/** The status line, the headers and the body of each answer that a connection carried; bodies need a Content-Length. */
-function answersOf(received: string): { status: number; head: string; body: string }[] {
-  const [, head, status] = /^(HTTP\/1\.1 (\d+)[^]*?\r\n\r\n)/.exec(received) ?? [];
-  if (head === undefined) return [];
-  const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
-  const body = received.slice(head.length, head.length + length);
-  return [{ status: Number(status), head, body }, ...answersOf(received.slice(head.length + length))];
-}
-
-const statusesOf = (received: string) => answersOf(received).map(({ status }) => status);
 
 /** The one answer to bytes that end in a closed connection, whose body has to be our JSON. */
 async function refusal(t: Test, url: string, bytes: string): Promise<{ status: number; code: unknown }> {
@@ -447,4 +438,132 @@ t.test('stopping cuts what does not end in time', async (t) => {
   await server.stop(50);
   const { complete, text } = await cut;
   t.same([text, complete], ['part', false]);
+});
+
+t.test('an idle connection is closed when its time is over', async (t) => {
+  const { url } = await startHttp(t, echo, 60_000, { times: { keepAlive: 50 } });
+  const connection = await Connection.open(url);
+  connection.send('GET /a HTTP/1.1\r\nHost: a\r\n\r\n');
+  t.same(statusesOf(await connection.closed), [200]);
+});
+
+t.test('a header may take as long as a header may, however long a body may take', async (t) => {
+  const { url } = await startHttp(t, echo, 3_600_000, { times: { header: 100 } });
+  for (const first of ['', 'GET /a HTTP/1.1\r\nHost: a\r\n\r\n']) {
+    const connection = await Connection.open(url);
+    connection.send(`${first}GET / HTTP/1.1\r\nHost:`);
+    t.same(statusesOf(await connection.closed).at(-1), 408);
+  }
+});
+
+t.test('a client that stops reading for ever is ended, though something waits to be written', async (t) => {
+  const ended = deferred();
+  const { url } = await startHttp(
+    t,
+    everywhere(({ response, closed }) => {
+      closed.addEventListener('abort', () => ended.resolve());
+      // Far more than the buffers of a connection hold.
+      response.end(Buffer.alloc(100_000_000));
+    }),
+    200,
+  );
+  const connection = await Connection.open(url);
+  connection.socket.pause();
+  connection.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await ended.promise;
+  connection.socket.resume();
+  t.ok((await connection.closed).length < 100_000_000, 'the answer is cut');
+});
+
+/** A server that is given its connections by a port that somebody else has opened. */
+async function startFed(t: Test, options: Partial<ConnectionOptions>, pauseOnConnect = true) {
+  const log = createLog(0, () => undefined);
+  const server: SocketServer = serveConnections({ applications: [echo(log)], httpTimeout: 60_000, log, ...options });
+  const port = createServer({ pauseOnConnect }, (socket) => server.accept(socket));
+  await new Promise<void>((resolve) => port.listen(0, '127.0.0.1', resolve));
+  t.teardown(async () => {
+    port.close();
+    await server.stop(0);
+  });
+  return { server, url: `http://127.0.0.1:${(port.address() as AddressInfo).port}` };
+}
+
+t.test('a connection that was accepted elsewhere is served as any other', async (t) => {
+  for (const paused of [true, false]) {
+    const { server, url } = await startFed(t, {}, paused);
+    const connection = await Connection.open(url);
+    connection.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n');
+    await connection.until('first');
+    connection.send('GET /second HTTP/1.1\r\nHost: a\r\n\r\n');
+    await connection.until('second');
+    t.equal(server.connections, 1);
+    connection.socket.destroy();
+    t.ok(await eventually(() => server.connections === 0));
+    const halfClosed = await Connection.open(url);
+    halfClosed.socket.end('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2));
+    t.same(statusesOf(await halfClosed.closed), [200, 200]);
+    t.same(statusesOf(await talk(url, 'garbage\r\n\r\n')), [400]);
+  }
+});
+
+t.test('and it is watched as any other: its header, its idle time, its place', async (t) => {
+  const { server, url } = await startFed(t, { times: { header: 100, keepAlive: 50 } });
+  const trickling = await Connection.open(url);
+  trickling.send('GET / HTTP/1.1\r\nHost:');
+  t.same(statusesOf(await trickling.closed), [408]);
+  const idle = await Connection.open(url);
+  idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  t.same(statusesOf(await idle.closed), [200]);
+  t.ok(await eventually(() => server.connections === 0));
+  const small = await startFed(t, { maxConnections: 1 });
+  const first = await Connection.open(small.url);
+  first.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n');
+  await first.until('first');
+  const ipxe = 'GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: iPXE/1.0.0\r\n\r\n';
+  t.same(statusesOf(await talk(small.url, ipxe)), [503]);
+  first.socket.destroy();
+});
+
+t.test('stopping a server that is given its connections is stopping a server', async (t) => {
+  const arrived = deferred();
+  const finish = deferred();
+  const slow = async (exchange: Exchange) => {
+    if (exchange.path[0] === 'slow') {
+      arrived.resolve();
+      await finish.promise;
+    }
+    text(exchange, 'answer');
+    return true;
+  };
+  const { server, url } = await startFed(t, { applications: [slow] });
+  const unused = await Connection.open(url);
+  const idle = await Connection.open(url);
+  idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await idle.until('answer');
+  const busy = await Connection.open(url);
+  busy.send('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
+  await arrived.promise;
+  t.equal(server.connections, 3);
+  const stopped = server.stop(20_000);
+  await Promise.all([idle.closed, unused.closed]);
+  const late = await Connection.open(url);
+  t.equal(await late.closed, '', 'nobody comes in any more');
+  finish.resolve();
+  t.same(statusesOf(await busy.closed), [200]);
+  await stopped;
+  t.equal(server.connections, 0);
+});
+
+t.test('what does not end in time is cut there, too', async (t) => {
+  const arrived = deferred();
+  const never = (exchange: Exchange) => {
+    arrived.resolve();
+    return new Promise<boolean>((resolve) => exchange.closed.addEventListener('abort', () => resolve(true)));
+  };
+  const { server, url } = await startFed(t, { applications: [never] });
+  const connection = await Connection.open(url);
+  connection.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await arrived.promise;
+  await server.stop(10);
+  t.equal(await connection.closed, '');
 });

@@ -90,7 +90,11 @@ t.test('the driver is told the digest of an ISO that came through the service', 
   const stats = await stat(store.pathOf('u.iso'), { bigint: true });
   t.equal(source?.path, store.pathOf('u.iso'));
   t.equal(source?.digest?.(stats), digest);
-  t.equal(source?.digest?.({ size: stats.size, mtimeNs: stats.mtimeNs + 1n }), undefined, 'of another file by now');
+  for (const time of ['mtimeNs', 'ctimeNs'] as const) {
+    const { size, mtimeNs, ctimeNs } = stats;
+    const other = { size, mtimeNs, ctimeNs, [time]: stats[time] + 1n };
+    t.equal(source?.digest?.(other), undefined, `of another file by now: ${time}`);
+  }
 });
 
 t.test('a file elsewhere on the server never gets the digest of a stored file of its name', async (t) => {

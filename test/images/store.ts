@@ -9,6 +9,7 @@ import {
   readdir,
   readFile,
   realpath,
+  rename,
   rm,
   stat,
   statfs,
@@ -27,6 +28,7 @@ import { createLog } from '../../lib/log.js';
 import { privateFolder } from '../../lib/folder.js';
 import { systemError } from '../fixtures/disk.js';
 import { makeFifo } from '../fixtures/folder-setup.js';
+import { run } from '../fixtures/process.js';
 import { waitFor } from '../fixtures/wait.js';
 
 const writer = fileURLToPath(new URL('../fixtures/store-writer.js', import.meta.url));
@@ -121,6 +123,47 @@ t.test('a file that was changed by hand has no digest, whatever changed', async 
       ['touched', undefined],
     ]);
   }
+});
+
+t.test('a file that was replaced by hand with the size and the time of before does not keep its digest', async (t) => {
+  const { store, folder } = await setUp(t);
+  for (const name of ['copied', 'written', 'kept']) await put(store, name, 'content');
+  for (const name of ['copied', 'written']) {
+    const from = name === 'copied' ? `${name}.new` : name;
+    const { ctimeNs, mtimeNs } = await stat(join(folder, name), { bigint: true });
+    const times = join(folder, '.times');
+    await run('touch', ['-r', join(folder, name), times]);
+    // The kernel's clock may not have moved since the upload.
+    do {
+      await writeFile(join(folder, from), 'CONTENT');
+      await run('touch', ['-r', times, join(folder, from)]);
+    } while ((await stat(join(folder, from), { bigint: true })).ctimeNs === ctimeNs);
+    t.equal((await stat(join(folder, from), { bigint: true })).mtimeNs, mtimeNs);
+    if (name === 'copied') await rename(join(folder, from), join(folder, name));
+  }
+  for (const one of [store, await openStore(folder)]) {
+    t.same(
+      (await Promise.all(['copied', 'written', 'kept'].map((name) => one.find(name)))).map((file) => file?.sha256),
+      [undefined, undefined, sha256('content')],
+    );
+    await one.stop();
+  }
+});
+
+t.test('a digest that an earlier version kept, without the time of change, is computed anew', async (t) => {
+  const { store, folder } = await setUp(t);
+  await put(store, 'x.iso', 'content');
+  await utimes(join(folder, 'x.iso'), 1000, 1000);
+  await store.stop();
+  const { size, mtimeNs } = await stat(join(folder, 'x.iso'), { bigint: true });
+  const old = { sha256: sha256('other'), size: String(size), mtimeNs: String(mtimeNs) };
+  await writeFile(join(folder, privateFolder, 'store.json'), JSON.stringify({ digests: { 'x.iso': old }, links: {} }));
+  const said: string[] = [];
+  const again = await openStore(folder, said);
+  await waitFor('the digest', () => said.some((line) => line.includes('SHA-256')));
+  t.equal((await again.find('x.iso'))?.sha256, sha256('content'));
+  t.notOk(said.some((line) => line.includes(' warning ')));
+  await again.stop();
 });
 
 t.test('of many files that arrive at once every digest is remembered', async (t) => {

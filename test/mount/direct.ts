@@ -1,5 +1,16 @@
 import { closeSync, openSync } from 'node:fs';
-import { appendFile, readFile, rename, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  readFile,
+  rename,
+  stat,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Mount } from '../../lib/mount/mount.js';
@@ -7,6 +18,7 @@ import { directDriver } from '../../lib/mount/direct.js';
 import { descriptorsBelow, makeFifo } from '../fixtures/folder-setup.js';
 import { field, folderRecord, linkFields, record, recordedDate, rootFields } from '../fixtures/iso-builder.js';
 import { bytesOf, findFolder, list, openFile } from '../fixtures/iso-tree.js';
+import type { OpenFile } from '../../lib/tree.js';
 import { plain, ROOT, rockRidge } from '../fixtures/iso-volume.js';
 import { smallIso } from '../fixtures/small-iso.js';
 import { compress, compressBlocks, joinBlocks } from '../fixtures/zisofs.js';
@@ -276,6 +288,76 @@ t.test('an ISO that is copied over in place shows its new files, under other tag
   t.not(after.tag, before.tag);
   t.equal(after.size, 'changed'.length);
   t.match(await list(mount.tree), new Map([['new', { type: 'file' }]]));
+});
+
+t.test('an ISO that is written over in place, with its size and time set back, is read anew', async (t) => {
+  const { path, mount } = await mounted(t);
+  await utimes(path, 1000, 1000);
+  const before = await openFile(mount.tree, 'Hello.txt');
+  await before.close();
+  const changed = Buffer.from(image);
+  changed.write('HALLO', changed.indexOf('hello'));
+  await writeFile(path, changed, { flag: 'r+' });
+  await tick(path);
+  await utimes(path, 1000, 1000);
+  const after = await openFile(mount.tree, 'Hello.txt');
+  await after.close();
+  t.equal(after.size, before.size);
+  t.not(after.tag, before.tag);
+  t.not(after.source, before.source);
+});
+
+/** Waits until a change of a file has another time than its last one: the kernel's clock ticks every few milliseconds. */
+async function tick(path: string): Promise<void> {
+  const ctime = async () => (await stat(path, { bigint: true })).ctimeNs;
+  const before = await ctime();
+  do await chmod(path, 0o644);
+  while ((await ctime()) === before);
+}
+
+for (const [how, change] of Object.entries({
+  renamed: (path: string) => rename(path, `${path}.away`),
+  deleted: (path: string) => unlink(path),
+  replaced: async (path: string) => {
+    await writeFile(`${path}.new`, image);
+    await utimes(`${path}.new`, 1000, 1000);
+    await rename(`${path}.new`, path);
+  },
+})) {
+  t.test(`the tags of an ISO that is ${how} while it is served stay as they are`, async (t) => {
+    const { path, mount } = await mounted(t);
+    await utimes(path, 1000, 1000);
+    const before = await openFile(mount.tree, 'Hello.txt');
+    await tick(path);
+    const settled = await openFile(mount.tree, 'Hello.txt');
+    await change(path);
+    const after = await openFile(mount.tree, 'Hello.txt');
+    await Promise.all([before, settled, after].map((file) => file.close()));
+    t.not(settled.tag, before.tag, 'a change of the file that may be one of its bytes');
+    t.equal(after.tag, settled.tag);
+    const stateOf = ({ source }: OpenFile) => source.split(' ').slice(0, 5);
+    t.same(stateOf(after), stateOf(settled), 'but for what a file has that has only just changed');
+  });
+}
+
+t.test('a digest that becomes known while an ISO is served is in its tags from then on', async (t) => {
+  const { path } = await store(t);
+  const known: { digest?: string } = {};
+  const digest = () => known.digest;
+  const tagIn = async (mount: Mount) => {
+    const file = await openFile(mount.tree, 'Hello.txt');
+    await file.close();
+    return file.tag;
+  };
+  const mount = await directDriver.mount({ id: 'x', path, digest });
+  const before = await tagIn(mount);
+  t.equal(await tagIn(mount), before);
+  known.digest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+  const after = await tagIn(mount);
+  t.not(after, before);
+  const again = await directDriver.mount({ id: 'x', path, digest });
+  t.equal(await tagIn(again), after, 'as after a restart');
+  await Promise.all([mount.unmount(), again.unmount()]);
 });
 
 t.test('a disk that fails is an error', async (t) => {

@@ -43,11 +43,16 @@ class MountingAttacher extends PlainAttacher {
   }
 }
 
-async function setup(t: Test, limits: Partial<Patience> = {}, attacher = new PlainAttacher()) {
+async function setup(
+  t: Test,
+  limits: Partial<Patience> = {},
+  attacher = new PlainAttacher(),
+  digest: () => string | undefined = () => undefined,
+) {
   const folder = await mountFolder(t);
   const [mountDir, path] = [join(folder, 'mnt'), join(folder, 'a.iso')];
   await writeFile(path, smallIso({ 'hello.txt': 'hello' }));
-  const iso = await OpenIso.open({ id: 'id', path });
+  const iso = await OpenIso.open({ id: 'id', path, digest });
   t.teardown(() => iso.release());
   const { log, lines } = keepLog();
   const points = new MountPoints(mountDir);
@@ -173,6 +178,34 @@ t.test('an ISO that is changed in place is no reason to wait for its mount', asy
     await waitFor('the mount', () => attacher.count === count);
     await waitFor('the line', () => lines.at(-1)?.endsWith('mounted again') === true);
   }
+  await kept.close();
+});
+
+t.test('a digest that becomes known is in the tags from then on, and no reason to mount again', async (t) => {
+  const known: { digest?: string } = {};
+  const { attacher, kept, tree, lines } = await setup(t, {}, new PlainAttacher(), () => known.digest);
+  await kept.open();
+  const tagNow = async () => {
+    const file = await openFile(tree, 'hello.txt');
+    await file.close();
+    return file.tag;
+  };
+  const before = await tagNow();
+  known.digest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+  t.not(await tagNow(), before);
+  t.same([attacher.count, lines], [1, []]);
+  await kept.close();
+});
+
+t.test('an ISO that is renamed or deleted keeps its mount', async (t) => {
+  const { path, attacher, kept, tree, lines } = await setup(t);
+  await kept.open();
+  for (const change of [() => rename(path, `${path}.away`), () => rm(`${path}.away`)]) {
+    await change();
+    const file = await openFile(tree, 'hello.txt');
+    await file.close();
+  }
+  t.same([attacher.count, lines], [1, []]);
   await kept.close();
 });
 

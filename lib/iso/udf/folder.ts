@@ -4,7 +4,7 @@ import { type Children, type IsoEntry, type IsoFolder, pathIn, sectorBytes } fro
 import { maxDepth } from '../folder.js';
 import { isServable } from '../names.js';
 import type { ClaimingFolder, Claims } from '../truncation.js';
-import { Turns } from '../turns.js';
+import { Turns } from '../../turns.js';
 import { describe, type Described, describeFolder, type FolderData, readData } from './entry.js';
 import { characteristics, type FileIdentifier, longestIdentifier, readIdentifiers } from './identifiers.js';
 import { readRuns, type Run } from './runs.js';

@@ -1,5 +1,5 @@
 /** Does one thing after the other. */
-export class Turns {
+export class OneAtATime {
   #last: Promise<unknown> = Promise.resolve();
 
   /** Does this when all before it is done, whether that went well or not. */

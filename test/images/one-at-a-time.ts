@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { Turns } from '../../lib/images/turns.js';
+import { OneAtATime } from '../../lib/images/one-at-a-time.js';
 
 t.test('one thing is done after the other, also when one of them fails', async (t) => {
-  const turns = new Turns();
+  const turns = new OneAtATime();
   const steps: string[] = [];
   const work = (name: string, milliseconds: number) => async () => {
     steps.push(`${name} begins`);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Turns } from '../../lib/iso/turns.js';
+import { Turns } from '../lib/turns.js';
 
 t.test('long work that asks lets the others run', async (t) => {
   const turns = new Turns();

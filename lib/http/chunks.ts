@@ -1,0 +1,124 @@
+import { read as readCallback } from 'node:fs';
+import { promisify } from 'node:util';
+import type { OpenFile } from '../tree.js';
+import { type Kept, Shelf } from './shelf.js';
+
+const read = promisify(readCallback);
+
+/** Bytes that are read and kept together. */
+export const chunkBytes = 512 * 1024;
+/** Files up to so many bytes are kept apart, so that none of them takes the room of a chunk. */
+const smallBytes = 16 * 1024;
+/** Part of the memory for these. */
+const smallPart = 1 / 16;
+/** Who wants no more of a chunk than so many bytes reads just these, unless others have wanted it lately. */
+const exactBytes = 64 * 1024;
+
+/** Where a chunk lies in what the descriptor leads to, in bytes. */
+export interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A chunk in use: its bytes stay as they are until it is given back. */
+export interface Chunk {
+  readonly bytes: Buffer;
+  /**
+   * Gives it back; to be called once.
+   * @param isUnused false when somebody below may still read the bytes: then their memory is never written again
+   */
+  release(isUnused: boolean): void;
+}
+
+/** Fills a buffer from a position on, with as many reads as it takes; gives the bytes that were there. */
+export async function fill(buffer: Buffer, descriptor: number, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const { bytesRead } = await read(descriptor, buffer, filled, buffer.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
+
+function keyOf({ source }: OpenFile, { offset, length }: Place): string {
+  return `${source} ${offset} ${length}`;
+}
+
+/**
+ * Chunks of files in memory for all who send them. However many want one at the same time, it is read once. Bounded also
+ * while every client holds one; and what could not be read whole is not kept.
+ */
+export class ChunkCache {
+  readonly #large: Shelf;
+  readonly #small: Shelf;
+
+  /**
+   * @param bytes of memory, at most; with less than a chunk takes nothing is kept
+   * @param read what reads the chunks
+   */
+  constructor(
+    bytes: number,
+    private readonly read = fill,
+  ) {
+    const small = Math.floor((bytes * smallPart) / smallBytes);
+    const large = Math.floor((bytes - small * smallBytes) / chunkBytes);
+    this.#large = new Shelf(chunkBytes, large);
+    this.#small = new Shelf(smallBytes, large === 0 ? 0 : small);
+  }
+
+  /** The bytes of a chunk, if they are in memory. They may change when others get their turn. */
+  peek(file: OpenFile, place: Place): Buffer | undefined {
+    const kept = this.#shelf(place).find(keyOf(file, place));
+    return kept?.reading === undefined ? kept?.bytes : undefined;
+  }
+
+  /**
+   * Gives a chunk, read first if need be. The descriptor must stay open until the promise has settled; it never rejects.
+   * @param wanted bytes of the chunk that are asked for
+   * @returns undefined when the chunk cannot be kept, cannot be read or is not worth it: the caller reads for itself
+   */
+  take(file: OpenFile, place: Place, wanted: number): Chunk | undefined | Promise<Chunk | undefined> {
+    const shelf = this.#shelf(place);
+    const kept = this.#find(shelf, file, place, wanted);
+    if (kept === undefined) return undefined;
+    kept.users++;
+    const chunk = { bytes: kept.bytes, release: (isUnused: boolean) => giveBack(shelf, kept, isUnused) };
+    return kept.reading?.then((isWhole) => (isWhole ? chunk : undefined)) ?? chunk;
+  }
+
+  #find(shelf: Shelf, file: OpenFile, place: Place, wanted: number): Kept | undefined {
+    const key = keyOf(file, place);
+    const found = shelf.find(key);
+    if (found !== undefined) return found;
+    if (wanted <= exactBytes && wanted < place.length && !shelf.wasWanted(key)) return undefined;
+    const kept = shelf.add(key, place.length);
+    if (kept !== undefined) kept.reading = this.#read(shelf, kept, file.descriptor, place.offset);
+    return kept;
+  }
+
+  async #read(shelf: Shelf, kept: Kept, descriptor: number, offset: number): Promise<boolean> {
+    // Who wants just a part of it may yet get that: the error is for those whose own reading fails.
+    const filled = await this.read(kept.bytes, descriptor, offset).catch(() => 0);
+    kept.reading = undefined;
+    const isWhole = filled === kept.bytes.length;
+    if (!isWhole) {
+      shelf.remove(kept);
+      shelf.free(kept);
+    }
+    return isWhole;
+  }
+
+  #shelf({ length }: Place): Shelf {
+    return length <= smallBytes ? this.#small : this.#large;
+  }
+}
+
+function giveBack(shelf: Shelf, kept: Kept, isUnused: boolean): void {
+  kept.users--;
+  if (!isUnused) {
+    kept.isLost = true;
+    shelf.remove(kept);
+  }
+  if (kept.isLost && kept.users === 0) shelf.free(kept);
+}

@@ -1,0 +1,141 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ServiceError, systemCode } from '../errors.js';
+import type { Log } from '../log.js';
+import { parsePath } from '../path.js';
+import { type Answering, Connection, ConnectionExchange } from './connection.js';
+import { type Application, hasBody } from './exchange.js';
+import { checkFraming } from './framing.js';
+import type { Places } from './places.js';
+import { refuseBytes, requestTimeout } from './refusal.js';
+import { sendError } from './reply.js';
+
+export interface ListenerOptions {
+  /** Asked in turn. */
+  readonly applications: readonly Application[];
+  readonly log: Log;
+}
+
+/** Turns what happens on the server's sockets into exchanges. */
+export class Listener implements Answering {
+  readonly #connections = new Map<Duplex, Connection>();
+  readonly #reportAnswer = (error: Error) => this.options.log.debug(`answer: ${error.message}`);
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(
+    readonly server: Server,
+    readonly places: Places,
+    readonly options: ListenerOptions,
+  ) {
+    server.on('connection', (socket) => this.#connect(socket));
+    const serve = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
+    server.on('request', serve);
+    // The same checks before the body is asked for: with `Expect: 100-continue` a refusal costs no byte of it.
+    server.on('checkContinue', serve);
+    server.on('checkExpectation', serve);
+    server.on('clientError', (error, socket) => this.#refuse(systemCode(error), error.message, socket));
+  }
+
+  /** How many connections are open, whatever they do. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Lets requests in flight end, closes what has none, and resolves when no connection is open. */
+  close(): Promise<void> {
+    // Browsers open connections ahead of need: Node counts one as idle only after its first request.
+    for (const { socket } of this.#connections.values()) if (socket.bytesRead === 0) socket.destroy();
+    this.places.close();
+    return new Promise((resolve) => {
+      this.#whenEmpty = resolve;
+      if (this.#connections.size === 0) resolve();
+    });
+  }
+
+  /** Closes what is still open. */
+  cut(): void {
+    for (const { socket } of this.#connections.values()) socket.destroy();
+  }
+
+  async #answer(exchange: ConnectionExchange): Promise<void> {
+    const { log, applications } = this.options;
+    const { request, response } = exchange;
+    try {
+      // After a broken frame the bytes that follow cannot be trusted to be a request.
+      checkFraming(request, () => response.setHeader('Connection', 'close'));
+      exchange.locate(parsePath(request.url ?? '/'));
+      for (const application of applications) if (await application(exchange)) return;
+      throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
+    } catch (error) {
+      sendError(exchange, error, log);
+    }
+  }
+
+  answer(exchange: ConnectionExchange): void {
+    void this.#answer(exchange);
+  }
+
+  turnAway(exchange: ConnectionExchange): void {
+    exchange.response.shouldKeepAlive = false;
+    const message = 'So many clients are being served that there is no room for another one; ask again soon';
+    sendError(exchange, new ServiceError('UNAVAILABLE', message), this.options.log);
+  }
+
+  giveUp(connection: Connection): void {
+    this.places.refuse(connection);
+  }
+
+  #connect(socket: Socket): void {
+    const connection = new Connection(socket, this);
+    this.#connections.set(socket, connection);
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      connection.end();
+      this.places.leave(connection);
+      if (this.#connections.size === 0) this.#whenEmpty?.();
+    });
+    this.places.enter(connection);
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return;
+    const exchange = new ConnectionExchange(connection, request, response);
+    this.#watch(exchange);
+    if (connection.add(exchange)) this.places.ask(connection);
+  }
+
+  #watch(exchange: ConnectionExchange): void {
+    const { log } = this.options;
+    const { connection, request, response } = exchange;
+    const began = Date.now();
+    if (hasBody(request)) {
+      // Emitted when the connection falls silent before the request is whole; Node would cut it without a word.
+      request.once('timeout', () => this.#refuse(requestTimeout, 'silent', request.socket));
+      request.on('error', (error) => log.debug(`request: ${error.message}`));
+    }
+    // A connection that dies under an answer is no news: it shows as `closed`.
+    response.on('error', this.#reportAnswer);
+    response.on('close', () => {
+      log.debug(`${request.socket.remoteAddress ?? 'gone'} ${summary(request, response)} ${Date.now() - began} ms`);
+      if (connection.remove(exchange)) this.places.rest(connection);
+    });
+  }
+
+  /** What Node's parser refuses, and requests that did not arrive in time. */
+  #refuse(reason: string | undefined, words: string, socket: Duplex): void {
+    // More of what was refused already.
+    if (socket.writableEnded) return;
+    // A second answer inside the first would become part of its body.
+    const hasBegun = this.#connections.get(socket)?.hasBegun ?? false;
+    if (reason === 'ECONNRESET' || !socket.writable || hasBegun) socket.destroy();
+    else refuseBytes(socket, reason, words);
+  }
+}
+
+/** Method, URL and status. Not the query: the URL of a download can have a password in it. */
+function summary({ method = '', url = '' }: IncomingMessage, { statusCode }: ServerResponse): string {
+  const mark = url.indexOf('?');
+  return `${method} ${mark < 0 ? url : `${url.slice(0, mark)}?…`} ${statusCode}`;
+}

@@ -1,0 +1,28 @@
+import type { SharedIso } from '../mount/mount.js';
+import type { KnownFile } from './known-files.js';
+
+/** An image, as far as serving it goes. */
+export interface ImageFact {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  /** Undefined while it is being prepared: requests wait. */
+  readonly iso: SharedIso | undefined;
+}
+
+/** Something that other processes have to know to serve the same files; without a value, that it is so no longer. */
+export type Fact =
+  | { readonly kind: 'image'; readonly key: string; readonly value: ImageFact | undefined }
+  /** The key is the name of a file of the store that has this place in the URL space. */
+  | {
+      readonly kind: 'file';
+      readonly place: 'iso' | 'common';
+      readonly key: string;
+      readonly value: KnownFile | undefined;
+    };
+
+/**
+ * Tells other processes a fact; resolves when all of them act by it.
+ * @returns why one of them cannot, in words for an operator
+ */
+export type Tell = (fact: Fact) => Promise<string | undefined>;

@@ -1,0 +1,196 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf, ServiceError } from '../errors.js';
+import { backlog } from '../http/server.js';
+import type { Fact } from '../images/facts.js';
+import type { Log } from '../log.js';
+import type { Place } from '../southbound/trees.js';
+import type { WorkerSetup } from './protocol.js';
+import { WorkerProcess } from './worker-process.js';
+
+export interface PoolOptions {
+  readonly log: Log;
+  /** Milliseconds that a worker has to answer. */
+  readonly patience?: number;
+  /** Brings the list of digests of a store up to date. */
+  checksums(place: Place): Promise<void>;
+}
+
+/** Milliseconds: a worker that has lived as long did not die of its start. */
+const steady = 10_000;
+/** Milliseconds: to read an ISO that has just been added takes some. */
+const usualPatience = 15_000;
+/** Milliseconds before a worker is started again that died at once, and at the most after many times. */
+const shortestPause = 100;
+const longestPause = 5000;
+
+/** A port whose connections the workers serve. */
+export interface SharedPort {
+  readonly address: string;
+  readonly port: number;
+  /** Closes it; connections that are open stay. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The worker processes. This process accepts the connections and hands each one to the worker that has the fewest: so
+ * the ports stay open whatever happens to the workers, and none of them needs the right to open one.
+ */
+export class WorkerPool {
+  readonly #workers = new Set<WorkerProcess>();
+  readonly #facts = new Map<string, Fact>();
+  readonly #waiting = new Set<Socket>();
+  #isPinned = false;
+  #maxWaiting = 0;
+  readonly #stopping = new AbortController();
+
+  constructor(private readonly options: PoolOptions) {}
+
+  /**
+   * Starts so many workers.
+   * @throws ServiceError BAD_REQUEST, INTERNAL when they cannot start
+   */
+  async start(count: number, setup: WorkerSetup): Promise<void> {
+    this.#isPinned = setup.rateLimit > 0;
+    // A worker serves so many, and lets as many wait.
+    this.#maxWaiting = 2 * count * setup.maxConnections;
+    try {
+      const warnings = await Promise.all(Array.from({ length: count }, () => this.#start(setup)));
+      const [warning] = warnings.filter((words) => words !== undefined);
+      if (warning !== undefined) this.options.log.warning(`the worker processes stay root: ${warning}`);
+    } catch (error) {
+      await this.stop(0);
+      throw error;
+    }
+  }
+
+  /** Process numbers of those that serve now. */
+  get pids(): number[] {
+    return [...this.#workers].flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  }
+
+  /** `Tell` of the images and the stores. */
+  async tell(fact: Fact): Promise<string | undefined> {
+    const key = fact.kind === 'image' ? `image ${fact.key}` : `file ${fact.place}/${fact.key}`;
+    if (fact.value === undefined) this.#facts.delete(key);
+    else this.#facts.set(key, fact);
+    const failures = await Promise.all([...this.#workers].map((worker) => worker.tell(fact)));
+    return failures.find((failure) => failure !== undefined);
+  }
+
+  /**
+   * Opens a port.
+   * @param port 0 takes any free one
+   * @throws ServiceError BAD_REQUEST when the address cannot be listened on
+   */
+  async listen(address: string, port: number): Promise<SharedPort> {
+    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket));
+    server.maxConnections = this.#maxWaiting;
+    server.listen({ port, host: address, backlog });
+    try {
+      await once(server, 'listening');
+    } catch (error) {
+      const message = `Cannot listen on ${address} port ${port}: ${messageOf(error)}`;
+      throw new ServiceError('BAD_REQUEST', message, { cause: error });
+    }
+    server.on('error', (error) => this.options.log.error(`server: ${error.message}`));
+    const bound = server.address() as AddressInfo;
+    const stop = () => {
+      // Its connections are the workers' by now, and are not waited for here.
+      server.close();
+      return Promise.resolve();
+    };
+    return { address: bound.address, port: bound.port, stop };
+  }
+
+  /** Lets requests in flight go on for so many milliseconds, and ends the workers. */
+  async stop(timeout: number): Promise<void> {
+    this.#stopping.abort();
+    for (const socket of this.#waiting) socket.destroy();
+    this.#waiting.clear();
+    await Promise.all([...this.#workers].map((worker) => worker.stop(timeout)));
+  }
+
+  /** @returns why it is root still, in words */
+  async #start(setup: WorkerSetup): Promise<string | undefined> {
+    const { log, patience = usualPatience } = this.options;
+    const began = Date.now();
+    const worker: WorkerProcess = new WorkerProcess({
+      ...{ log, patience },
+      onFree: () => this.#pump(),
+      checksums: (place) => this.options.checksums(place),
+      onEnd: (how, unserved) => {
+        if (unserved !== undefined) this.#dispatch(unserved);
+        if (!this.#workers.delete(worker) || this.#stopping.signal.aborted) return;
+        log.error(`a worker process ended (${how}) and is started again`);
+        void this.#restart(setup, Date.now() - began < steady ? shortestPause : 0);
+      },
+    });
+    try {
+      const warning = await worker.start(setup);
+      // What is told from now on reaches it behind what is known already.
+      this.#workers.add(worker);
+      const known = [...this.#facts.values()].map((fact) => worker.tell(fact));
+      for (const failure of await Promise.all(known)) if (failure !== undefined) log.error(`a worker: ${failure}`);
+      worker.open();
+      this.#pump();
+      if (this.#stopping.signal.aborted) await worker.stop(0);
+      return warning;
+    } catch (error) {
+      worker.kill();
+      throw error;
+    }
+  }
+
+  async #restart(setup: WorkerSetup, pause: number): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let next = pause; ; next = Math.min(Math.max(next * 2, shortestPause), longestPause)) {
+      await delay(next, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await this.#start(setup);
+        return;
+      } catch (error) {
+        this.options.log.error(`a worker process could not be started: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #accept(socket: Socket): void {
+    // While it waits, its client may reset it.
+    socket.on('error', () => undefined).on('close', () => this.#waiting.delete(socket));
+    this.#dispatch(socket);
+  }
+
+  #dispatch(socket: Socket): void {
+    if (this.#stopping.signal.aborted) {
+      socket.destroy();
+      return;
+    }
+    this.#waiting.add(socket);
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (const socket of this.#waiting) {
+      const worker = this.#isPinned ? this.#ownOf(socket) : this.#freest();
+      if (!this.#isPinned && worker === undefined) return;
+      if (worker?.isFree !== true) continue;
+      this.#waiting.delete(socket);
+      worker.give(socket);
+    }
+  }
+
+  /** One client, one worker: what each client gets is counted there. */
+  #ownOf({ remoteAddress = '' }: Socket): WorkerProcess | undefined {
+    const sum = Buffer.from(remoteAddress).reduce((hash, byte) => (hash * 31 + byte) % 65_521, 0);
+    const workers = [...this.#workers];
+    return workers[sum % workers.length];
+  }
+
+  #freest(): WorkerProcess | undefined {
+    const free = [...this.#workers].filter(({ isFree }) => isFree);
+    return free.sort((a, b) => a.connections - b.connections)[0];
+  }
+}

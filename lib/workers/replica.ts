@@ -1,0 +1,93 @@
+import { messageOf } from '../errors.js';
+import type { ImageFact } from '../images/facts.js';
+import { Image } from '../images/image.js';
+import { OneAtATime } from '../images/one-at-a-time.js';
+import type { Log } from '../log.js';
+import type { Opened } from '../mount/mount.js';
+import { mountShared } from '../mount/shared-iso.js';
+import type { ServedImages } from '../southbound/url-space.js';
+import type { Match } from '../tree.js';
+
+function placeOf(name: string, version: string, match: Match): string {
+  // No name has a slash.
+  const place = `${name}/${version}`;
+  return match === 'exact' ? place : place.toLowerCase();
+}
+
+/** The images of the main process, as it tells of them. */
+export class ImageReplica implements ServedImages {
+  readonly #images = new Map<string, Image>();
+  readonly #places: Record<Match, Map<string, Image>> = { exact: new Map(), 'any-case': new Map() };
+  readonly #turns = new OneAtATime();
+
+  /** @param digest tells the SHA-256 of the .iso at a path, as that of `MountSource` does */
+  constructor(
+    private readonly log: Log,
+    private readonly digest: (path: string, opened: Opened) => string | undefined,
+  ) {}
+
+  at(name: string, version: string, match: Match): Image | undefined {
+    return this.#places[match].get(placeOf(name, version, match));
+  }
+
+  served(): { name: string; version: string }[] {
+    return [...this.#images.values()].filter(({ tree }) => tree !== undefined).map(({ record }) => record);
+  }
+
+  /**
+   * Takes over what the main process knows of an image; one after the other.
+   * @param fact undefined when it is not to be served any more
+   * @throws ServiceError as `mountShared` does: the image is answered with 503 then
+   */
+  set(id: string, fact: ImageFact | undefined): Promise<void> {
+    return this.#turns.run(() => (fact === undefined ? this.#remove(id) : this.#update(fact)));
+  }
+
+  /** Nobody waits for an image any longer: the worker is about to stop. */
+  hurry(): void {
+    for (const image of this.#images.values()) image.hurry();
+  }
+
+  /** Lets go of every ISO. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#images.values()].map((image) => image.end()));
+  }
+
+  async #update(fact: ImageFact): Promise<void> {
+    const { id, name, version, iso } = fact;
+    const image = this.#images.get(id) ?? this.#add(fact);
+    if (iso === undefined) return;
+    const record = { id, name, version, iso: '', status: 'OK' } as const;
+    const mount = await mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
+    // Open files of the former mount are read to their end.
+    void image.serve(mount);
+    image.update(record);
+    this.log.debug(`image ${image.title}: served`);
+  }
+
+  #add({ id, name, version }: ImageFact): Image {
+    const image = new Image({ id, name, version, iso: '', status: 'preparing' });
+    image.update(image.record);
+    this.#images.set(id, image);
+    this.#index();
+    return image;
+  }
+
+  async #remove(id: string): Promise<void> {
+    const image = this.#images.get(id);
+    if (image === undefined) return;
+    this.#images.delete(id);
+    this.#index();
+    await image.end().catch((error: unknown) => this.log.error(messageOf(error)));
+  }
+
+  /** Of several that differ by case alone, the first one wins. */
+  #index(): void {
+    for (const match of ['exact', 'any-case'] as const) {
+      const images = [...this.#images.values()].reverse();
+      this.#places[match] = new Map(
+        images.map((image) => [placeOf(image.record.name, image.record.version, match), image]),
+      );
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { ServiceError } from '../errors.js';
+import type { Fact } from '../images/facts.js';
+import type { Log } from '../log.js';
+import type { Place } from '../southbound/trees.js';
+import type { FromWorker, ToWorker, WorkerSetup } from './protocol.js';
+
+const file = fileURLToPath(new URL('./worker.js', import.meta.url));
+
+export interface WorkerOptions {
+  readonly log: Log;
+  /** Milliseconds that it has to answer: one that does not hangs, and is ended. */
+  readonly patience: number;
+  /** It can take another connection. */
+  onFree(): void;
+  /** @param unserved a connection that it was given and has not taken */
+  onEnd(how: string, unserved: Socket | undefined): void;
+  /** Brings the list of digests of a store up to date. */
+  checksums(place: Place): Promise<void>;
+}
+
+/** A worker process, as the main process sees it. */
+export class WorkerProcess {
+  readonly #child: ChildProcess;
+  readonly #asked = new Map<number, (failure: string | undefined) => void>();
+  readonly #ended: Promise<void>;
+  #lastAsk = 0;
+  #isOpen = false;
+  #onItsWay: Socket | undefined;
+  #connections = 0;
+  #ready: ((outcome: { warning: string | undefined } | Error) => void) | undefined;
+
+  constructor(private readonly options: WorkerOptions) {
+    // Its messages hold numbers of 64 bits, which JSON has not.
+    this.#child = fork(file, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#child.on('message', (message: FromWorker) => this.#receive(message));
+    this.#ended = new Promise((resolve) => {
+      const end = (how: string) => {
+        for (const answer of this.#asked.values()) answer(undefined);
+        this.#asked.clear();
+        this.#ready?.(new ServiceError('INTERNAL', `A worker process ended at its start: ${how}`));
+        resolve();
+        this.options.onEnd(how, this.#onItsWay);
+      };
+      this.#child.once('exit', (code, signal) => end(signal ?? `exit code ${code ?? 0}`));
+      this.#child.once('error', (error) => this.#child.pid === undefined && end(error.message));
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Those that it has, and one that is on its way. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Whether it can take a connection now. */
+  get isFree(): boolean {
+    return this.#isOpen && this.#onItsWay === undefined && this.#child.connected;
+  }
+
+  /** It knows everything that it has to know for its first connection. */
+  open(): void {
+    this.#isOpen = true;
+  }
+
+  /**
+   * Has it begin.
+   * @returns why it is root still, in words
+   * @throws ServiceError BAD_REQUEST when it cannot, INTERNAL when it ends
+   */
+  async start(setup: WorkerSetup): Promise<string | undefined> {
+    const outcome = await new Promise<{ warning: string | undefined } | Error>((resolve) => {
+      this.#ready = resolve;
+      this.#send({ type: 'start', setup });
+    });
+    this.#ready = undefined;
+    if (outcome instanceof Error) throw outcome;
+    return outcome.warning;
+  }
+
+  /** @returns why it cannot act by the fact, in words; undefined also when it has ended */
+  tell(fact: Fact): Promise<string | undefined> {
+    const ask = ++this.#lastAsk;
+    return new Promise((resolve) => {
+      const hangs = setTimeout(() => this.kill(), this.options.patience);
+      this.#asked.set(ask, (failure) => {
+        clearTimeout(hangs);
+        resolve(failure);
+      });
+      this.#send({ type: 'tell', ask, fact });
+    });
+  }
+
+  /** Gives it a connection; call it only when it is free. */
+  give(socket: Socket): void {
+    this.#onItsWay = socket;
+    this.#connections++;
+    // Kept open here until the worker has it: should it end before, another one gets the connection.
+    this.#child.send({ type: 'connection' } satisfies ToWorker, socket, { keepOpen: true }, () => undefined);
+  }
+
+  /** Lets its requests in flight go on for so many milliseconds; resolves when it has ended. */
+  async stop(timeout: number): Promise<void> {
+    this.#send({ type: 'stop', timeout });
+    const hangs = setTimeout(() => this.kill(), timeout + this.options.patience);
+    await this.#ended;
+    clearTimeout(hangs);
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  #send(message: ToWorker): void {
+    // That it has ended is told by its exit.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'ready':
+        this.#ready?.({ warning: message.warning });
+        break;
+      case 'failed':
+        this.#ready?.(new ServiceError('BAD_REQUEST', message.message));
+        break;
+      case 'told':
+        this.#asked.get(message.ask)?.(message.failure);
+        this.#asked.delete(message.ask);
+        break;
+      case 'accepted':
+        this.#onItsWay?.destroy();
+        this.#onItsWay = undefined;
+        this.options.onFree();
+        break;
+      case 'closed':
+        this.#connections -= message.count;
+        break;
+      case 'checksums':
+        void this.#checksums(message.ask, message.place);
+        break;
+      case 'log':
+        this.options.log[message.level](message.message);
+        break;
+    }
+  }
+
+  async #checksums(ask: number, place: Place): Promise<void> {
+    const failure = await this.options.checksums(place).then(
+      () => undefined,
+      () => 'The list of digests could not be made',
+    );
+    this.#send({ type: 'checksums', ask, ...(failure !== undefined && { failure }) });
+  }
+}

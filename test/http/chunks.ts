@@ -1,0 +1,139 @@
+import { truncate } from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { type Chunk, ChunkCache, chunkBytes, fill } from '../../lib/http/chunks.js';
+import type { OpenFile } from '../../lib/tree.js';
+import { deferred } from '../fixtures/http-server.js';
+import { openBytes, patternBytes, storeBytes } from '../fixtures/open-file.js';
+
+const room = (chunks: number) => Math.ceil((chunks * chunkBytes * 16) / 15);
+const place = (index: number, length = chunkBytes) => ({ offset: index * chunkBytes, length });
+
+/** A file of so many chunks, and a cache for it that tells what it reads and reads when it is allowed to. */
+async function setUp(t: Test, { length = 4 * chunkBytes, bytes = room(16), held = false } = {}) {
+  const stored = patternBytes(length);
+  const path = await storeBytes(t, stored);
+  const file = await openBytes(path, [{ offset: 0, length }]);
+  t.teardown(() => file.close());
+  const gate = deferred();
+  if (!held) gate.resolve();
+  const reads: number[] = [];
+  const cache = new ChunkCache(bytes, async (buffer, descriptor, position) => {
+    reads.push(position);
+    await gate.promise;
+    return fill(buffer, descriptor, position);
+  });
+  const bytesOf = ({ offset, length }: { offset: number; length: number }) => stored.subarray(offset, offset + length);
+  return { path, file, cache, reads, gate, bytesOf };
+}
+
+/** Takes a whole chunk. */
+async function take(cache: ChunkCache, file: OpenFile, index: number): Promise<Chunk | undefined> {
+  return await cache.take(file, place(index), chunkBytes);
+}
+
+t.test('fifty who want a chunk at the same time cost one read, and all get its bytes', async (t) => {
+  const { cache, file, reads, gate, bytesOf } = await setUp(t, { held: true });
+  const taken = Array.from({ length: 50 }, () => take(cache, file, 1));
+  t.equal(cache.peek(file, place(1)), undefined, 'while it is read nobody sees it');
+  gate.resolve();
+  const chunks = await Promise.all(taken);
+  t.ok(chunks.every((chunk) => chunk?.bytes.equals(bytesOf(place(1)))));
+  for (const chunk of chunks) chunk?.release(true);
+  t.ok(cache.peek(file, place(1))?.equals(bytesOf(place(1))));
+  (await take(cache, file, 1))?.release(true);
+  t.same(reads, [chunkBytes]);
+});
+
+t.test('a chunk that is in memory is given without waiting', async (t) => {
+  const { cache, file } = await setUp(t);
+  (await take(cache, file, 0))?.release(true);
+  const chunk = cache.take(file, place(0), 1);
+  t.notOk(chunk instanceof Promise);
+  t.not(chunk, undefined);
+});
+
+t.test('memory is bounded: when every chunk is in use the next one is not kept', async (t) => {
+  const { cache, file } = await setUp(t, { bytes: room(2) });
+  const [first, second] = [await take(cache, file, 0), await take(cache, file, 1)];
+  t.equal(await take(cache, file, 2), undefined);
+  second?.release(true);
+  const third = await take(cache, file, 2);
+  t.equal(third?.bytes.buffer, second?.bytes.buffer, 'the memory is used again');
+  t.not(third?.bytes.buffer, first?.bytes.buffer);
+});
+
+t.test('a cache smaller than a chunk keeps nothing, small files neither', async (t) => {
+  for (const bytes of [0, chunkBytes - 1]) {
+    const { cache, file, reads } = await setUp(t, { bytes });
+    t.equal(cache.take(file, place(0), chunkBytes), undefined);
+    t.equal(cache.take(file, place(0, 100), 100), undefined);
+    t.equal(cache.peek(file, place(0)), undefined);
+    t.same(reads, []);
+  }
+});
+
+t.test('a few bytes are no reason to read a chunk, unless they are wanted again and again', async (t) => {
+  const { cache, file, reads } = await setUp(t);
+  t.equal(cache.take(file, place(1), 512), undefined);
+  t.equal(cache.take(file, place(2), 64 * 1024), undefined);
+  t.same(reads, []);
+  t.not(await cache.take(file, place(1), 512), undefined, 'the second time');
+  t.not(await cache.take(file, place(3), 64 * 1024 + 1), undefined);
+  t.not(await cache.take(file, place(0, 300), 300), undefined, 'all of a small file');
+  t.same(reads, [1, 3, 0].map((index) => index * chunkBytes)); // prettier-ignore
+});
+
+t.test('small files have memory of their own: thousands of them drive no chunk out', async (t) => {
+  const { cache, file, reads } = await setUp(t, { bytes: room(1) });
+  (await take(cache, file, 0))?.release(true);
+  for (let index = 0; index < 100; index++) {
+    const small = { ...file, source: `small ${index}` };
+    (await cache.take(small, place(1, 4096), 4096))?.release(true);
+  }
+  (await take(cache, file, 0))?.release(true);
+  t.equal(reads.filter((offset) => offset === 0).length, 1);
+});
+
+t.test('a chunk that cannot be read is not kept, and its memory is free again', async (t) => {
+  const { cache, file, gate, path, bytesOf } = await setUp(t, { bytes: room(1), held: true });
+  const unreadable = { ...file, descriptor: 1_000_000 };
+  const taken = [take(cache, unreadable, 0), take(cache, file, 0)];
+  gate.resolve();
+  t.same(await Promise.all(taken), [undefined, undefined], 'all who waited are told');
+  const chunk = await take(cache, file, 0);
+  t.ok(chunk?.bytes.equals(bytesOf(place(0))), 'the next one reads anew');
+  chunk?.release(true);
+  await truncate(path, chunkBytes + 5);
+  t.equal(await take(cache, file, 1), undefined, 'the file has become shorter');
+  t.not(await take(cache, file, 0), undefined);
+});
+
+t.test('a file that has changed has chunks of its own', async (t) => {
+  const { cache, file, reads } = await setUp(t);
+  (await take(cache, file, 0))?.release(true);
+  t.equal(cache.peek({ ...file, source: 'after the change' }, place(0)), undefined);
+  (await take(cache, { ...file, source: 'after the change' }, 0))?.release(true);
+  t.same(reads, [0, 0]);
+});
+
+t.test('a chunk that somebody below may still read is never written again', async (t) => {
+  const { cache, file, reads } = await setUp(t, { bytes: room(1) });
+  const [one, two] = [await take(cache, file, 0), await take(cache, file, 0)];
+  one?.release(false);
+  t.equal(cache.peek(file, place(0)), undefined);
+  t.equal(await take(cache, file, 1), undefined, 'the other one has it still, and counts');
+  two?.release(true);
+  const next = await take(cache, file, 1);
+  t.not(next?.bytes.buffer, one?.bytes.buffer);
+  t.same(reads, [0, chunkBytes]);
+});
+
+t.test('reading goes on over short reads, and tells how much there was', async (t) => {
+  const { file, bytesOf } = await setUp(t, { length: 1000 });
+  const buffer = Buffer.alloc(700);
+  t.equal(await fill(buffer, file.descriptor, 100), 700);
+  t.ok(buffer.equals(bytesOf({ offset: 100, length: 700 })));
+  t.equal(await fill(buffer, file.descriptor, 900), 100);
+  t.equal(await fill(buffer, file.descriptor, 1000), 0);
+  await t.rejects(fill(buffer, 1_000_000, 0), { code: 'EBADF' });
+});
