@@ -10,6 +10,9 @@ const stat = promisify(statCallback);
 /** Milliseconds that a file stays open after its last user. */
 const keptFor = 1000;
 
+/** Milliseconds after which it is looked up anew, however often it is used: what a folder on the way has become shows only so. */
+const checkedFor = 1000;
+
 /** Files that stay open without a user. */
 const mostKept = 256;
 
@@ -19,6 +22,8 @@ export interface FolderFile {
   readonly stats: BigIntStats;
   /** Absolute and free of links. */
   readonly realPath: string;
+  /** Whether it may be served, by its real path: that can change. */
+  readonly isServed: () => boolean;
 }
 
 interface Open extends FolderFile {
@@ -26,6 +31,7 @@ interface Open extends FolderFile {
   users: number;
   /** Milliseconds since 1970. */
   usedAt: number;
+  readonly checkedAt: number;
   /** Whether the next one may still find it. */
   isKept: boolean;
 }
@@ -54,10 +60,16 @@ export class OpenFiles {
   async find(path: string): Promise<UsedFile | undefined> {
     const file = this.#files.get(path);
     if (file === undefined) return undefined;
+    if (Date.now() - file.checkedAt >= checkedFor) {
+      this.#drop(path);
+      return undefined;
+    }
     const used = this.#use(file);
     // What cannot be looked at now is opened anew, and the error is said there.
     const stats = await ifThere(stat(path, { bigint: true })).catch(() => undefined);
-    if (stats !== undefined && stateOf(stats) === file.state) {
+    // A later one may have come in its place.
+    const isCurrent = this.#files.get(path) === file;
+    if (isCurrent && stats !== undefined && stateOf(stats) === file.state && file.isServed()) {
       this.#keep(path, file);
       return used;
     }
@@ -67,14 +79,15 @@ export class OpenFiles {
   }
 
   /** Takes over a file that a path has just led to, and closes it. */
-  add(path: string, { handle, stats, realPath }: FolderFile): UsedFile {
-    const state = stateOf(stats);
-    const file = { handle, stats, realPath, state, users: 0, usedAt: Date.now(), isKept: false };
+  add(path: string, { handle, stats, realPath, isServed }: FolderFile): UsedFile {
+    const [state, now] = [stateOf(stats), Date.now()];
+    const file = { handle, stats, realPath, isServed, state, users: 0, usedAt: now, checkedAt: now, isKept: false };
     const former = this.#files.get(path);
     if (former !== undefined) this.#forget(path, former);
     // Nobody could tell whether it is the same one later.
+    const used = this.#use(file);
     if (isSettled(stats)) this.#keep(path, file);
-    return this.#use(file);
+    return used;
   }
 
   #use(file: Open): UsedFile {
@@ -86,12 +99,10 @@ export class OpenFiles {
       file.usedAt = Date.now();
       if (--file.users === 0 && !file.isKept) await close(file);
     };
-    return { handle: file.handle, stats: file.stats, realPath: file.realPath, release };
+    return { ...file, release };
   }
 
   #keep(path: string, file: Open): void {
-    // Of two who opened it at the same time, the later one stays.
-    if (this.#files.get(path) !== file && file.users > 0) return;
     this.#files.delete(path);
     this.#files.set(path, file);
     file.isKept = true;

@@ -5,6 +5,7 @@ import { ServiceError, ifThere, systemCode } from './errors.js';
 import { OpenFiles, type UsedFile } from './folder-files.js';
 import { forEachBounded, namesIn } from './folder-names.js';
 import { SharedLookups } from './folder-lookups.js';
+import { modifiedOf, tagOf } from './folder-stats.js';
 import { type Entry, type Match, type Node, type OpenFile, sourceOf, type Tree } from './tree.js';
 
 /** The folder of the service's own files, such as uploads in transit: never found and never listed, in no spelling. */
@@ -31,7 +32,6 @@ interface Held {
 // watchdog does not start, whatever a link in an uploaded ISO points at. Node has no name for it.
 const O_PATH = 0o10000000;
 const readOnly = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-const lastHttpSecond = 253402300799n; // 9999-12-31T23:59:59Z
 
 function refusal(cause: unknown): ServiceError {
   if (cause instanceof ServiceError) return cause;
@@ -52,19 +52,6 @@ function canBeFound(name: string): boolean {
 
 function throughDescriptor(descriptor: number): string {
   return `/proc/self/fd/${descriptor}`;
-}
-
-function modifiedOf(stats: BigIntStats): Date | undefined {
-  const seconds = stats.mtimeNs / 1_000_000_000n;
-  // Images built to be reproducible say second 0 or 1, which is no date; HTTP knows none after the year 9999.
-  return seconds > 1n && seconds <= lastHttpSecond ? new Date(Number(stats.mtimeMs)) : undefined;
-}
-
-// With ctime, which nobody can set back: size and mtime are what `cp -p` brings along. And with the inode: of two files
-// that took one name within a tick of the clock. So replicas differ, and a node that changes servers begins anew; the
-// files of the stores have their SHA-256 instead.
-function tagOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
-  return [size, mtimeNs, ctimeNs, ino].map((part) => part.toString(36)).join('-');
 }
 
 async function hold(handle: FileHandle): Promise<Held> {
@@ -105,7 +92,11 @@ class FolderTree implements Tree {
         return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.#list(root, held.realPath) };
       // Opened again through the descriptor that was checked: a second open by name could meet another file.
       const handle = await open(throughDescriptor(held.descriptor), readOnly);
-      const used = this.#files.add([this.root, ...path].join('/'), { ...held, handle });
+      const used = this.#files.add([this.root, ...path].join('/'), {
+        ...held,
+        handle,
+        isServed: () => this.#isServed(root, held),
+      });
       return { type: 'file', file: await this.#describe(used) };
     });
   }

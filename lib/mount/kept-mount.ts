@@ -103,7 +103,7 @@ export class KeptMount {
 
   async #openFile(generation: Generation, file: MountedFile, tag: string): Promise<OpenFile> {
     const release = generation.files.hold();
-    const { handle, size, source } = await openMounted(generation.volume, file).catch((error: unknown) => {
+    const { handle, size } = await openMounted(generation.volume, file).catch((error: unknown) => {
       release();
       throw error;
     });
@@ -115,7 +115,7 @@ export class KeptMount {
         .finally(release));
     return {
       descriptor: handle.fd,
-      source,
+      source: `mounted ${tag}`, // The next mount may have the same device and inodes.
       extents: size === 0 ? [] : [{ offset: 0, length: size }],
       size,
       modified: new Date(file.modified),

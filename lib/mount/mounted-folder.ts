@@ -5,7 +5,6 @@ import { type Budget, readCost } from '../iso/budget.js';
 import type { FolderCache } from '../iso/cache.js';
 import { type Folder, type IsoLink, pathIn } from '../iso/entries.js';
 import { decodeText, hasControls, isServable } from '../iso/names.js';
-import { sourceOf } from '../tree.js';
 import { type Calls, maxCalls } from './calls.js';
 
 /** A regular file of a mounted ISO. Size in bytes; milliseconds since 1970. */
@@ -37,8 +36,6 @@ export interface OpenMounted {
   readonly handle: FileHandle;
   /** Bytes. */
   readonly size: number;
-  /** That of an `OpenFile`. */
-  readonly source: string;
 }
 
 const lostCodes: ReadonlySet<string | undefined> = new Set([
@@ -173,7 +170,7 @@ async function openInside(volume: MountedVolume, place: string): Promise<OpenMou
     const inside = Buffer.from(`${volume.point}/`).toString('latin1');
     // Only where it begins: a Joliet file is called as whoever opened it first spelled it.
     if (stats.dev !== volume.device || !where.startsWith(inside)) throw lost(volume, gone);
-    if (stats.isFile()) return { handle, size: Number(stats.size), source: sourceOf(stats) };
+    if (stats.isFile()) return { handle, size: Number(stats.size) };
     throw new ServiceError('BROKEN_ISO', 'This file of the ISO is none any more');
   } catch (error) {
     await handle.close();

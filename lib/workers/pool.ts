@@ -42,6 +42,10 @@ export class WorkerPool {
   readonly #facts = new Map<string, Fact>();
   readonly #waiting = new Set<Socket>();
   #isPinned = false;
+  /** With which a worker is started again. */
+  #setup: WorkerSetup | undefined;
+  /** Workers in a row that ended soon after their start. */
+  #shortLived = 0;
   #maxWaiting = 0;
   readonly #stopping = new AbortController();
 
@@ -59,6 +63,8 @@ export class WorkerPool {
       const warnings = await Promise.all(Array.from({ length: count }, () => this.#start(setup)));
       const [warning] = warnings.filter((words) => words !== undefined);
       if (warning !== undefined) this.options.log.warning(`the worker processes stay root: ${warning}`);
+      // What a user could read once is no reason to stay root later.
+      this.#setup = warning === undefined ? { ...setup, folders: {} } : setup;
     } catch (error) {
       await this.stop(0);
       throw error;
@@ -124,15 +130,19 @@ export class WorkerPool {
         if (unserved !== undefined) this.#dispatch(unserved);
         if (!this.#workers.delete(worker) || this.#stopping.signal.aborted) return;
         log.error(`a worker process ended (${how}) and is started again`);
-        void this.#restart(setup, Date.now() - began < steady ? shortestPause : 0);
+        this.#shortLived = Date.now() - began < steady ? this.#shortLived + 1 : 0;
+        void this.#restart();
       },
     });
     try {
       const warning = await worker.start(setup);
       // What is told from now on reaches it behind what is known already.
       this.#workers.add(worker);
-      const known = [...this.#facts.values()].map((fact) => worker.tell(fact));
-      for (const failure of await Promise.all(known)) if (failure !== undefined) log.error(`a worker: ${failure}`);
+      // One after the other, each with its own time; the map shows what has changed meanwhile.
+      for (const fact of this.#facts.values()) {
+        const failure = await worker.tell(fact);
+        if (failure !== undefined) log.error(`a worker: ${failure}`);
+      }
       worker.open();
       this.#pump();
       if (this.#stopping.signal.aborted) await worker.stop(0);
@@ -143,16 +153,20 @@ export class WorkerPool {
     }
   }
 
-  async #restart(setup: WorkerSetup, pause: number): Promise<void> {
+  async #restart(): Promise<void> {
     const { signal } = this.#stopping;
-    for (let next = pause; ; next = Math.min(Math.max(next * 2, shortestPause), longestPause)) {
-      await delay(next, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) return;
+    const { log } = this.options;
+    for (;;) {
+      const pause = this.#shortLived === 0 ? 0 : shortestPause * 2 ** Math.min(this.#shortLived - 1, 10);
+      await delay(Math.min(pause, longestPause), undefined, { signal }).catch(() => undefined);
+      if (signal.aborted || this.#setup === undefined) return;
       try {
-        await this.#start(setup);
+        const warning = await this.#start(this.#setup);
+        if (warning !== undefined) log.warning(`a worker process stays root: ${warning}`);
         return;
       } catch (error) {
-        this.options.log.error(`a worker process could not be started: ${messageOf(error)}`);
+        this.#shortLived++;
+        log.error(`a worker process could not be started: ${messageOf(error)}`);
       }
     }
   }

@@ -1,9 +1,8 @@
-import { messageOf } from '../errors.js';
+import { messageOf, ServiceError } from '../errors.js';
 import type { ImageFact } from '../images/facts.js';
 import { Image } from '../images/image.js';
-import { OneAtATime } from '../images/one-at-a-time.js';
 import type { Log } from '../log.js';
-import type { Opened } from '../mount/mount.js';
+import type { Opened, SharedIso } from '../mount/mount.js';
 import { mountShared } from '../mount/shared-iso.js';
 import type { ServedImages } from '../southbound/url-space.js';
 import type { Match } from '../tree.js';
@@ -14,11 +13,22 @@ function placeOf(name: string, version: string, match: Match): string {
   return match === 'exact' ? place : place.toLowerCase();
 }
 
+/** Milliseconds to mount an ISO: it is read from a disk. Less than the main process waits for an answer. */
+const mountTimeout = 10_000;
+
+async function inTime(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const refuse = () => reject(new ServiceError('UNAVAILABLE', 'The ISO could not be read in time'));
+    timer = setTimeout(refuse, mountTimeout);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 /** The images of the main process, as it tells of them. */
 export class ImageReplica implements ServedImages {
   readonly #images = new Map<string, Image>();
   readonly #places: Record<Match, Map<string, Image>> = { exact: new Map(), 'any-case': new Map() };
-  readonly #turns = new OneAtATime();
 
   /** @param digest tells the SHA-256 of the .iso at a path, as that of `MountSource` does */
   constructor(
@@ -35,12 +45,20 @@ export class ImageReplica implements ServedImages {
   }
 
   /**
-   * Takes over what the main process knows of an image; one after the other.
+   * Takes over what the main process knows of an image.
    * @param fact undefined when it is not to be served any more
-   * @throws ServiceError as `mountShared` does: the image is answered with 503 then
+   * @throws ServiceError as `mountShared` does, UNAVAILABLE when that takes too long: the image is answered with 503 then
    */
-  set(id: string, fact: ImageFact | undefined): Promise<void> {
-    return this.#turns.run(() => (fact === undefined ? this.#remove(id) : this.#update(fact)));
+  async set(id: string, fact: ImageFact | undefined): Promise<void> {
+    if (fact === undefined) {
+      await this.#remove(id);
+      return;
+    }
+    const image = this.#images.get(id) ?? this.#add(fact);
+    const { iso } = fact;
+    if (iso === undefined) return;
+    // An ISO on a disk that does not answer must not take the others with it.
+    await inTime(image.turns.run(() => this.#mount(image, fact, iso)));
   }
 
   /** Nobody waits for an image any longer: the worker is about to stop. */
@@ -53,15 +71,15 @@ export class ImageReplica implements ServedImages {
     await Promise.all([...this.#images.values()].map((image) => image.end()));
   }
 
-  async #update(fact: ImageFact): Promise<void> {
-    const { id, name, version, iso } = fact;
-    const image = this.#images.get(id) ?? this.#add(fact);
-    if (iso === undefined) return;
-    const record = { id, name, version, iso: '', status: 'OK' } as const;
+  async #mount(image: Image, { id, name, version }: ImageFact, iso: SharedIso): Promise<void> {
     const mount = await mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
+    if (image.gone.aborted) {
+      await mount.unmount();
+      return;
+    }
     // Open files of the former mount are read to their end.
     void image.serve(mount);
-    image.update(record);
+    image.update({ id, name, version, iso: '', status: 'OK' });
     this.log.debug(`image ${image.title}: served`);
   }
 

@@ -9,6 +9,9 @@ import type { FromWorker, ToWorker, WorkerSetup } from './protocol.js';
 
 const file = fileURLToPath(new URL('./worker.js', import.meta.url));
 
+/** Milliseconds to load the program, and to look into the folders. */
+const startTimeout = 30_000;
+
 export interface WorkerOptions {
   readonly log: Log;
   /** Milliseconds that it has to answer: one that does not hangs, and is ended. */
@@ -28,7 +31,7 @@ export class WorkerProcess {
   readonly #ended: Promise<void>;
   #lastAsk = 0;
   #isOpen = false;
-  #onItsWay: Socket | undefined;
+  #onItsWay: { readonly socket: Socket; readonly hangs: NodeJS.Timeout } | undefined;
   #connections = 0;
   #ready: ((outcome: { warning: string | undefined } | Error) => void) | undefined;
 
@@ -42,9 +45,14 @@ export class WorkerProcess {
         this.#asked.clear();
         this.#ready?.(new ServiceError('INTERNAL', `A worker process ended at its start: ${how}`));
         resolve();
-        this.options.onEnd(how, this.#onItsWay);
+        this.options.onEnd(how, this.#arrived());
       };
-      this.#child.once('exit', (code, signal) => end(signal ?? `exit code ${code ?? 0}`));
+      this.#child.once('exit', (code, signal) => {
+        const how = signal ?? `exit code ${code ?? 0}`;
+        // Its last messages may say that it has taken a connection.
+        if (this.#child.connected) this.#child.once('disconnect', () => end(how));
+        else end(how);
+      });
       this.#child.once('error', (error) => this.#child.pid === undefined && end(error.message));
     });
   }
@@ -74,10 +82,12 @@ export class WorkerProcess {
    * @throws ServiceError BAD_REQUEST when it cannot, INTERNAL when it ends
    */
   async start(setup: WorkerSetup): Promise<string | undefined> {
+    const hangs = this.#expectAnswer(startTimeout);
     const outcome = await new Promise<{ warning: string | undefined } | Error>((resolve) => {
       this.#ready = resolve;
       this.#send({ type: 'start', setup });
     });
+    clearTimeout(hangs);
     this.#ready = undefined;
     if (outcome instanceof Error) throw outcome;
     return outcome.warning;
@@ -87,7 +97,7 @@ export class WorkerProcess {
   tell(fact: Fact): Promise<string | undefined> {
     const ask = ++this.#lastAsk;
     return new Promise((resolve) => {
-      const hangs = setTimeout(() => this.kill(), this.options.patience);
+      const hangs = this.#expectAnswer();
       this.#asked.set(ask, (failure) => {
         clearTimeout(hangs);
         resolve(failure);
@@ -98,7 +108,8 @@ export class WorkerProcess {
 
   /** Gives it a connection; call it only when it is free. */
   give(socket: Socket): void {
-    this.#onItsWay = socket;
+    // Without a free descriptor it never gets the connection, and never says so.
+    this.#onItsWay = { socket, hangs: this.#expectAnswer() };
     this.#connections++;
     // Kept open here until the worker has it: should it end before, another one gets the connection.
     this.#child.send({ type: 'connection' } satisfies ToWorker, socket, { keepOpen: true }, () => undefined);
@@ -114,6 +125,19 @@ export class WorkerProcess {
 
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** A worker that does not answer in time is ended. */
+  #expectAnswer(milliseconds = this.options.patience): NodeJS.Timeout {
+    return setTimeout(() => this.kill(), milliseconds);
+  }
+
+  /** Ends the waiting for the connection that is on its way. */
+  #arrived(): Socket | undefined {
+    const onItsWay = this.#onItsWay;
+    this.#onItsWay = undefined;
+    clearTimeout(onItsWay?.hangs);
+    return onItsWay?.socket;
   }
 
   #send(message: ToWorker): void {
@@ -134,8 +158,7 @@ export class WorkerProcess {
         this.#asked.delete(message.ask);
         break;
       case 'accepted':
-        this.#onItsWay?.destroy();
-        this.#onItsWay = undefined;
+        this.#arrived()?.destroy();
         this.options.onFree();
         break;
       case 'closed':

@@ -4,7 +4,8 @@ import t, { type Test } from 'tap';
 import { ask, json } from '../fixtures/client.js';
 import { startTestService, temporaryFolder } from '../fixtures/service.js';
 import { smallIso } from '../fixtures/small-iso.js';
-import { usersOf, workersOf } from '../fixtures/workers.js';
+import { waitFor } from '../fixtures/wait.js';
+import { killWorkers, usersOf, workersOf } from '../fixtures/workers.js';
 
 const isRoot = process.getuid?.() === 0;
 /** Debian's `nobody`. */
@@ -99,3 +100,17 @@ t.test('a user can be given by its number, and root by its name', { skip: !isRoo
     await service.service.stop();
   }
 });
+
+t.test(
+  'a worker that is started again is nobody too, whatever it can read by then',
+  { skip: !isRoot && 'needs root' },
+  async (t) => {
+    const folder = await folderOf(t, 0o755);
+    await startTestService(t, { southboundWorkers: 1 }, folder);
+    t.same(await users(), [nobody]);
+    await chmod(join(folder, 'static/iso'), 0o700);
+    await killWorkers(process.pid, await workersOf(process.pid));
+    await waitFor('its user', async () => (await users()).every((user) => user === nobody));
+    t.same(await users(), [nobody]);
+  },
+);
