@@ -39,6 +39,7 @@ export interface SharedPort {
  */
 export class WorkerPool {
   readonly #workers = new Set<WorkerProcess>();
+  readonly #starting = new Set<WorkerProcess>();
   readonly #facts = new Map<string, Fact>();
   readonly #waiting = new Set<Socket>();
   #isPinned = false;
@@ -115,7 +116,9 @@ export class WorkerPool {
     this.#stopping.abort();
     for (const socket of this.#waiting) socket.destroy();
     this.#waiting.clear();
-    await Promise.all([...this.#workers].map((worker) => worker.stop(timeout)));
+    for (const worker of this.#starting) worker.kill();
+    const starting = [...this.#starting].map(({ ended }) => ended);
+    await Promise.all([...starting, ...[...this.#workers].map((worker) => worker.stop(timeout))]);
   }
 
   /** @returns why it is root still, in words */
@@ -134,6 +137,7 @@ export class WorkerPool {
         void this.#restart();
       },
     });
+    this.#starting.add(worker);
     try {
       const warning = await worker.start(setup);
       // What is told from now on reaches it behind what is known already.
@@ -145,11 +149,12 @@ export class WorkerPool {
       }
       worker.open();
       this.#pump();
-      if (this.#stopping.signal.aborted) await worker.stop(0);
       return warning;
     } catch (error) {
       worker.kill();
       throw error;
+    } finally {
+      this.#starting.delete(worker);
     }
   }
 
@@ -165,10 +170,16 @@ export class WorkerPool {
         if (warning !== undefined) log.warning(`a worker process stays root: ${warning}`);
         return;
       } catch (error) {
+        if (this.#isStopping()) return;
         this.#shortLived++;
         log.error(`a worker process could not be started: ${messageOf(error)}`);
       }
     }
+  }
+
+  // A method, as it changes while a function waits, which TypeScript would not believe of the signal.
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
   }
 
   #accept(socket: Socket): void {

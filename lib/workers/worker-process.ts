@@ -28,7 +28,8 @@ export interface WorkerOptions {
 export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #asked = new Map<number, (failure: string | undefined) => void>();
-  readonly #ended: Promise<void>;
+  /** Resolves when the process has gone. */
+  readonly ended: Promise<void>;
   #lastAsk = 0;
   #isOpen = false;
   #onItsWay: { readonly socket: Socket; readonly hangs: NodeJS.Timeout } | undefined;
@@ -39,7 +40,7 @@ export class WorkerProcess {
     // Its messages hold numbers of 64 bits, which JSON has not.
     this.#child = fork(file, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.#child.on('message', (message: FromWorker) => this.#receive(message));
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       const end = (how: string) => {
         for (const answer of this.#asked.values()) answer(undefined);
         this.#asked.clear();
@@ -119,7 +120,7 @@ export class WorkerProcess {
   async stop(timeout: number): Promise<void> {
     this.#send({ type: 'stop', timeout });
     const hangs = setTimeout(() => this.kill(), timeout + this.options.patience);
-    await this.#ended;
+    await this.ended;
     clearTimeout(hangs);
   }
 
