@@ -7,11 +7,11 @@ import { isSettled, stateOf } from './tree.js';
 /** Half the cost of the one that Node gives out with promises, and one for each request. */
 const stat = promisify(statCallback);
 
-/** Milliseconds that a file stays open after its last user. */
+/**
+ * Milliseconds after which a file is looked up anew, however often it is used: only so shows what has become of a folder
+ * on the way to it.
+ */
 const keptFor = 1000;
-
-/** Milliseconds after which it is looked up anew, however often it is used: what a folder on the way has become shows only so. */
-const checkedFor = 1000;
 
 /** Files that stay open without a user. */
 const mostKept = 256;
@@ -30,16 +30,19 @@ interface Open extends FolderFile {
   readonly state: string;
   users: number;
   /** Milliseconds since 1970. */
-  usedAt: number;
-  readonly checkedAt: number;
+  readonly openedAt: number;
   /** Whether the next one may still find it. */
   isKept: boolean;
 }
 
 /** A file in use, until `release`. */
 export interface UsedFile extends FolderFile {
-  /** Safe to call twice; never rejects. */
+  /** To be called once; never rejects. */
   readonly release: () => Promise<void>;
+}
+
+function isOld({ openedAt }: Open): boolean {
+  return Date.now() - openedAt >= keptFor;
 }
 
 /** Nothing was written through it: a failure to close loses nothing. */
@@ -60,43 +63,38 @@ export class OpenFiles {
   async find(path: string): Promise<UsedFile | undefined> {
     const file = this.#files.get(path);
     if (file === undefined) return undefined;
-    if (Date.now() - file.checkedAt >= checkedFor) {
+    if (isOld(file)) {
       this.#drop(path);
       return undefined;
     }
     const used = this.#use(file);
     // What cannot be looked at now is opened anew, and the error is said there.
     const stats = await ifThere(stat(path, { bigint: true })).catch(() => undefined);
+    const isSame = stats !== undefined && stateOf(stats) === file.state && file.isServed();
     // A later one may have come in its place.
-    const isCurrent = this.#files.get(path) === file;
-    if (isCurrent && stats !== undefined && stateOf(stats) === file.state && file.isServed()) {
-      this.#keep(path, file);
-      return used;
+    if (this.#files.get(path) === file) {
+      if (isSame) this.#keep(path, file);
+      else this.#drop(path);
     }
-    this.#forget(path, file);
+    if (isSame) return used;
     await used.release();
     return undefined;
   }
 
   /** Takes over a file that a path has just led to, and closes it. */
   add(path: string, { handle, stats, realPath, isServed }: FolderFile): UsedFile {
-    const [state, now] = [stateOf(stats), Date.now()];
-    const file = { handle, stats, realPath, isServed, state, users: 0, usedAt: now, checkedAt: now, isKept: false };
-    const former = this.#files.get(path);
-    if (former !== undefined) this.#forget(path, former);
-    // Nobody could tell whether it is the same one later.
+    const state = stateOf(stats);
+    const file = { handle, stats, realPath, isServed, state, users: 0, openedAt: Date.now(), isKept: false };
+    this.#drop(path);
     const used = this.#use(file);
+    // Of one that has only just changed nobody could tell later whether it is the same.
     if (isSettled(stats)) this.#keep(path, file);
     return used;
   }
 
   #use(file: Open): UsedFile {
     file.users++;
-    let isHeld = true;
     const release = async () => {
-      if (!isHeld) return;
-      isHeld = false;
-      file.usedAt = Date.now();
       if (--file.users === 0 && !file.isKept) await close(file);
     };
     return { ...file, release };
@@ -113,10 +111,6 @@ export class OpenFiles {
     this.#sweep ??= setTimeout(() => this.#sweepOut(), keptFor).unref();
   }
 
-  #forget(path: string, file: Open): void {
-    if (this.#files.get(path) === file) this.#drop(path);
-  }
-
   #drop(path: string): void {
     const file = this.#files.get(path);
     if (file === undefined) return;
@@ -127,9 +121,7 @@ export class OpenFiles {
 
   #sweepOut(): void {
     this.#sweep = undefined;
-    for (const [path, { users, usedAt }] of this.#files) {
-      if (users === 0 && Date.now() - usedAt >= keptFor) this.#drop(path);
-    }
+    for (const [path, file] of this.#files) if (isOld(file)) this.#drop(path);
     if (this.#files.size > 0) this.#sweep = setTimeout(() => this.#sweepOut(), keptFor).unref();
   }
 }

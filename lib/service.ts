@@ -14,7 +14,8 @@ import { openDriver } from './mount/drivers.js';
 import { createNorthbound } from './northbound/northbound.js';
 import { listenAll, workerCount } from './service-endpoints.js';
 import { createSouthbound } from './southbound/southbound.js';
-import { createTrees, type Place, places } from './southbound/trees.js';
+import { type Place, places } from './images/facts.js';
+import { createTrees } from './southbound/trees.js';
 import { WorkerPool } from './workers/pool.js';
 import type { WorkerSetup } from './workers/protocol.js';
 

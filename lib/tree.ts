@@ -80,6 +80,12 @@ export interface Tree {
   lookup(path: readonly string[], match: Match): Promise<Node | undefined>;
 }
 
+/**
+ * What identifies the bytes of a file as long as nobody writes into it, in bytes and nanoseconds. Nobody can set the
+ * ctime back.
+ */
+export type Stamp = Readonly<Record<'size' | 'mtimeNs' | 'ctimeNs', bigint>>;
+
 /** Nanoseconds in which a file can change twice and show the same time: kernels and file servers count in coarse steps. */
 const coarsest = 2_000_000_000n;
 

@@ -33,7 +33,7 @@ function validators({ tag, modified }: OpenFile, now: Date): OutgoingHttpHeaders
 const aboutContent = { 'Accept-Ranges': 'bytes', 'X-Content-Type-Options': 'nosniff' };
 
 /** Types that can hold scripts: one on somebody's disc must not act in the name of our own pages. */
-const scripted = /^(?:text\/html|(?:application|text)\/(?:[\w.+-]+\+)?xml|image\/svg\+xml|application\/xhtml\+xml)$/;
+const scripted = /^(?:text\/html|(?:application|text|image)\/(?:[\w.+-]+\+)?xml)$/;
 const isolation = { 'Content-Security-Policy': 'sandbox' };
 
 /** What answers say that carry the file or a part of it. */

@@ -10,16 +10,15 @@ export interface ImageFact {
   readonly iso: SharedIso | undefined;
 }
 
+/** Where the stores are in the URL space. */
+export const places = ['iso', 'common'] as const;
+export type Place = (typeof places)[number];
+
 /** Something that other processes have to know to serve the same files; without a value, that it is so no longer. */
 export type Fact =
   | { readonly kind: 'image'; readonly key: string; readonly value: ImageFact | undefined }
   /** The key is the name of a file of the store that has this place in the URL space. */
-  | {
-      readonly kind: 'file';
-      readonly place: 'iso' | 'common';
-      readonly key: string;
-      readonly value: KnownFile | undefined;
-    };
+  | { readonly kind: 'file'; readonly place: Place; readonly key: string; readonly value: KnownFile | undefined };
 
 /**
  * Tells other processes a fact; resolves when all of them act by it.

@@ -1,9 +1,4 @@
-/** What identifies the bytes of a file as long as nobody writes into it. Nobody can set the ctime back. */
-export interface Stamp {
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-}
+import type { Stamp } from '../tree.js';
 
 /** The SHA-256 of a file, and the stamp of the bytes that it is of. */
 export type Digest = Readonly<Record<'sha256' | keyof Stamp, string>>;

@@ -5,6 +5,7 @@ import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
 import { type DownloadPolicy, download, downloadText } from './download.js';
 import { checkDownloadUrl, fileNameOf } from './download-url.js';
+import type { Stamp } from '../tree.js';
 import type { Tell } from './facts.js';
 import { type Digests, type Hashing, algorithms } from './hashing.js';
 import type { Image } from './image.js';
@@ -13,7 +14,6 @@ import type { Inventory } from './inventory.js';
 import type { ImageRecord } from './record.js';
 import { Slots } from './slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
-import type { Stamp } from './store-state.js';
 import type { Store } from './store.js';
 
 export interface LifecycleOptions {

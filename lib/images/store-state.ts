@@ -2,11 +2,10 @@ import { readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere, messageOf, systemCode } from '../errors.js';
 import type { Log } from '../log.js';
+import type { Stamp } from '../tree.js';
 import { replaceFile } from './durable.js';
-import { type Digest, digestFor, KnownFiles, type Stamp, type KnownFile } from './known-files.js';
+import { type Digest, digestFor, KnownFiles, type KnownFile } from './known-files.js';
 import { OneAtATime } from './one-at-a-time.js';
-
-export type { Stamp };
 
 function membersOf(value: unknown): [string, unknown][] {
   return typeof value === 'object' && value !== null ? Object.entries(value) : [];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ServiceError, ifThere, messageOf, systemCode } from '../errors.js';
 import { privateFolder } from '../folder.js';
 import type { Log } from '../log.js';
+import type { Stamp } from '../tree.js';
 import { makeFolder, syncFolder } from './durable.js';
 import { BackgroundDigests, checkOwnName } from './background-digests.js';
 import type { Hashing } from './hashing.js';
@@ -10,7 +11,7 @@ import type { IncomingFile } from './incoming-file.js';
 import type { KnownFile } from './known-files.js';
 import { Parts } from './parts.js';
 import { type Arrived, type ExpectedFile, Receiving, type ReceivingOptions } from './receiving.js';
-import { type Stamp, StoreState } from './store-state.js';
+import { StoreState } from './store-state.js';
 
 /** A file of a store. */
 export interface StoredFile {

@@ -1,5 +1,5 @@
 import { type View, type ViewChoice, viewChoices } from '../iso/volume.js';
-import type { Tree } from '../tree.js';
+import type { Stamp, Tree } from '../tree.js';
 
 export { type ViewChoice, viewChoices };
 
@@ -41,9 +41,6 @@ export interface Mount {
   unmount(): Promise<string | undefined>;
 }
 
-/** The stats by which the bytes of an open .iso are known. In bytes and nanoseconds. */
-export type Opened = Readonly<Record<'size' | 'mtimeNs' | 'ctimeNs', bigint>>;
-
 export interface MountSource {
   /** Of the image. */
   readonly id: string;
@@ -54,10 +51,10 @@ export interface MountSource {
   /** Entries that one request may have read. */
   readonly maxEntries?: number;
   /**
-   * Tells the SHA-256 of the bytes that were opened, by their size in bytes and times, when it is known; it makes
-   * validators equal on every replica. Asked about the open file: its name may lead to another one by now.
+   * Tells the SHA-256 of the bytes that were opened when it is known; it makes validators equal on every replica. Asked
+   * about the open file: its name may lead to another one by now.
    */
-  readonly digest?: (opened: Opened) => string | undefined;
+  readonly digest?: (opened: Stamp) => string | undefined;
 }
 
 export interface MountDriver {

@@ -1,12 +1,8 @@
 import { basename, dirname } from 'node:path';
 import { type FolderOptions, folderTree } from '../folder.js';
-import type { Stamp } from '../images/known-files.js';
+import { type Place, places } from '../images/facts.js';
 import { storeTree } from '../images/store-tree.js';
-import type { Tree } from '../tree.js';
-
-/** Where the stores are in the URL space. */
-export const places = ['iso', 'common'] as const;
-export type Place = (typeof places)[number];
+import type { Stamp, Tree } from '../tree.js';
 
 /** A store, as far as serving its files goes. */
 export interface ServedStore {

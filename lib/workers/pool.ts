@@ -5,7 +5,7 @@ import { messageOf, ServiceError } from '../errors.js';
 import { backlog } from '../http/server.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
-import type { Place } from '../southbound/trees.js';
+import type { Place } from '../images/facts.js';
 import type { WorkerSetup } from './protocol.js';
 import { WorkerProcess } from './worker-process.js';
 
@@ -70,11 +70,6 @@ export class WorkerPool {
       await this.stop(0);
       throw error;
     }
-  }
-
-  /** Process numbers of those that serve now. */
-  get pids(): number[] {
-    return [...this.#workers].flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
   }
 
   /** `Tell` of the images and the stores. */

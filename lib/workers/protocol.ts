@@ -1,6 +1,6 @@
 import type { Fact } from '../images/facts.js';
 import type { Level } from '../log.js';
-import type { Place } from '../southbound/trees.js';
+import type { Place } from '../images/facts.js';
 
 /** What a worker has to know once. Sizes and rates are its share. */
 export interface WorkerSetup {

@@ -2,10 +2,10 @@ import { messageOf, ServiceError } from '../errors.js';
 import type { ImageFact } from '../images/facts.js';
 import { Image } from '../images/image.js';
 import type { Log } from '../log.js';
-import type { Opened, SharedIso } from '../mount/mount.js';
+import type { SharedIso } from '../mount/mount.js';
 import { mountShared } from '../mount/shared-iso.js';
 import type { ServedImages } from '../southbound/url-space.js';
-import type { Match } from '../tree.js';
+import type { Match, Stamp } from '../tree.js';
 
 function placeOf(name: string, version: string, match: Match): string {
   // No name has a slash.
@@ -33,7 +33,7 @@ export class ImageReplica implements ServedImages {
   /** @param digest tells the SHA-256 of the .iso at a path, as that of `MountSource` does */
   constructor(
     private readonly log: Log,
-    private readonly digest: (path: string, opened: Opened) => string | undefined,
+    private readonly digest: (path: string, opened: Stamp) => string | undefined,
   ) {}
 
   at(name: string, version: string, match: Match): Image | undefined {

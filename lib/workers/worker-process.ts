@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { ServiceError } from '../errors.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
-import type { Place } from '../southbound/trees.js';
+import type { Place } from '../images/facts.js';
 import type { FromWorker, ToWorker, WorkerSetup } from './protocol.js';
 
 const file = fileURLToPath(new URL('./worker.js', import.meta.url));
@@ -56,10 +56,6 @@ export class WorkerProcess {
       });
       this.#child.once('error', (error) => this.#child.pid === undefined && end(error.message));
     });
-  }
-
-  get pid(): number | undefined {
-    return this.#child.pid;
   }
 
   /** Those that it has, and one that is on its way. */

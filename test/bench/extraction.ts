@@ -6,13 +6,12 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, open, rm, writeFile } from 'node:fs/promises';
-import { get } from 'node:http';
 import { join } from 'node:path';
 import { ask } from '../fixtures/client.js';
 import { genisoimage } from '../fixtures/iso-tools.js';
 import { run } from '../fixtures/process.js';
 import { Random } from '../fixtures/random.js';
-import { type Bench, machine, print, spread, withService } from './setup.js';
+import { type Bench, firstByte, machine, print, spread, withService } from './setup.js';
 
 const packages = 3000;
 const packageBytes = 200_000;
@@ -57,17 +56,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await work();
   return performance.now() - began;
-}
-
-function firstByte(url: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false }, (response) => {
-      if (response.statusCode !== 200) reject(new Error(`${url}: ${String(response.statusCode)}`));
-      response.once('data', () => resolve());
-      response.on('end', () => undefined);
-    });
-    request.on('error', reject);
-  });
 }
 
 async function serve({ north, south }: Bench): Promise<number> {

@@ -6,11 +6,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once as event } from 'node:events';
 import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
-import { get } from 'node:http';
 import { join } from 'node:path';
 import { ask } from '../fixtures/client.js';
 import { run } from '../fixtures/process.js';
-import { type Bench, machine, print, spread, withService } from './setup.js';
+import { type Bench, firstByte, machine, print, spread, withService } from './setup.js';
 
 const entries = 30_000;
 const bytes = 10e9;
@@ -49,17 +48,6 @@ async function makeIso(folder: string): Promise<void> {
     await truncate(file, bytes / 5);
   }
   await writeSparse(disc, join(folder, 'static/iso/big.iso'));
-}
-
-function firstByte(url: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent: false }, (response) => {
-      if (response.statusCode !== 200) reject(new Error(`${url}: ${String(response.statusCode)}`));
-      response.once('data', () => resolve());
-      response.on('end', () => undefined);
-    });
-    request.on('error', reject);
-  });
 }
 
 interface Figures {

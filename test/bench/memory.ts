@@ -2,9 +2,11 @@
  * How much memory the service takes for a file that is larger than any memory: an upload of 4 GiB, then 20 downloads of
  * it at once. Run it as `node dist/test/bench/memory.js`; it needs curl and 4 GiB of the temporary folder.
  */
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../fixtures/process.js';
+import { memoryOf, treeOf } from '../fixtures/process-tree.js';
 import { type Bench, machine, print, withService } from './setup.js';
 
 const bytes = 4 * 2 ** 30;
@@ -17,20 +19,25 @@ async function curl(...args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`curl exits with ${String(code)}: ${stderr}`);
 }
 
-/** The most memory that was resident since the last reset, in megabytes (proc_pid_status(5)). */
-async function peak(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? NaN) / 1000;
+/** Megabytes of all processes of the service together. */
+async function resident(pid: number): Promise<number> {
+  return (await memoryOf((await treeOf(pid)).map((process) => process.pid))).pss / 1e6;
 }
 
 /** Says what a piece of work took. @returns its peak of memory in megabytes */
 async function measured(pid: number, what: string, transferred: number, work: () => Promise<unknown>): Promise<number> {
-  // proc_pid_clear_refs(5): 5 sets the peak back to what is resident now.
-  await writeFile(`/proc/${pid}/clear_refs`, '5');
   const began = performance.now();
-  await work();
+  let [megabytes, isDone] = [0, false];
+  const watch = async () => {
+    while (!isDone) {
+      megabytes = Math.max(megabytes, await resident(pid));
+      await delay(50);
+    }
+  };
+  const watching = watch();
+  await work().finally(() => (isDone = true));
   const seconds = (performance.now() - began) / 1000;
-  const megabytes = await peak(pid);
+  await watching;
   const speed = (transferred / seconds / 1e9).toFixed(2);
   print(`${what}: peak ${megabytes.toFixed(0)} MB of memory, ${seconds.toFixed(1)} s, ${speed} GB/s`);
   return megabytes;

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { get } from 'node:http';
+import { createServer } from 'node:net';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { startProgram } from '../fixtures/process.js';
@@ -34,6 +37,27 @@ async function runService(folder: string, measure: (bench: Bench) => Promise<voi
   } finally {
     await service.end('SIGTERM');
   }
+}
+
+/** Resolves when the body of a GET has begun to arrive. */
+export function firstByte(url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { agent: false }, (response) => {
+      if (response.statusCode !== 200) reject(new Error(`${url}: ${String(response.statusCode)}`));
+      response.once('data', () => resolve());
+      response.on('end', () => undefined);
+    });
+    request.on('error', reject);
+  });
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** Where the figures come from. */

@@ -7,10 +7,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { nodeOptions, run } from '../fixtures/process.js';
-import { machine, print, spread } from './setup.js';
+import { freePort, machine, print, spread } from './setup.js';
 
 const bytes = 2 ** 30;
 const rounds = 7;
@@ -34,15 +33,6 @@ async function startOurs(folder: string, digests: 'with' | 'without'): Promise<S
   });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, url: (name) => `http://127.0.0.1:${Number(line)}/iso?name=${name}` };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function startNginx(folder: string): Promise<Server> {

@@ -1,5 +1,5 @@
-import { appendFile, chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { appendFile, chmod, rm, writeFile } from 'node:fs/promises';
+import { Agent, get, type IncomingMessage, request } from 'node:http';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -9,7 +9,7 @@ import { type Answer, ask } from '../fixtures/client.js';
 import { startTestService, temporaryFolder, type TestService } from '../fixtures/service.js';
 import { smallIso } from '../fixtures/small-iso.js';
 import { waitFor } from '../fixtures/wait.js';
-import { killWorkers, workersOf } from '../fixtures/workers.js';
+import { killWorkers, socketsOf, workersOf } from '../fixtures/workers.js';
 
 /** Connections enough that every worker gets some of them. */
 const many = 12;
@@ -158,8 +158,6 @@ t.test('an ISO that somebody has written into is read anew by every worker', asy
   const before = await theAnswer(t, service.south, '/a/1/readme');
   await appendFile(path, Buffer.alloc(2048));
   t.not((await theAnswer(t, service.south, '/a/1/readme')).headers.etag, before.headers.etag);
-  await writeFile(`${path}.new`, await readFile(path));
-  await rename(`${path}.new`, path);
 });
 
 t.test('when the service stops, requests in flight end first, and no worker stays', async (t) => {
@@ -180,6 +178,20 @@ t.test('a port that is taken keeps the service from starting, and no worker stay
   const httpEndpoints = [endpoint(0, 'northbound'), endpoint(taken, 'southbound')];
   await t.rejects(start(t, { httpEndpoints }), { message: /Cannot listen on 127\.0\.0\.1 port .*EADDRINUSE/ });
   t.equal((await workersOf(process.pid)).length, 2);
+});
+
+t.test('with a rate limit one worker has all connections of an address, so that they share what it is allowed', async (t) => {
+  const service = await start(t, { rateLimit: 1e6 });
+  await writeFile(join(service.folder, 'static/file'), 'file');
+  const agent = new Agent({ keepAlive: true });
+  t.teardown(() => agent.destroy());
+  const answers = Array.from({ length: many }, async () => {
+    const [response] = (await once(get(`${service.south}/file`, { agent }), 'response')) as [IncomingMessage];
+    await once(response.resume(), 'end');
+  });
+  await Promise.all(answers);
+  const connections = (await workersOf(process.pid)).map(socketsOf);
+  t.same((await Promise.all(connections)).map((count) => count >= many).sort(), [false, true]);
 });
 
 t.test('a worker that does not answer is ended, and whoever waits for it goes on', async (t) => {

@@ -1,7 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ask, json } from '../../fixtures/client.js';
@@ -9,7 +8,7 @@ import { isInstalled } from '../../fixtures/installed.js';
 import { nodeOptions, run, startProgram } from '../../fixtures/process.js';
 import type { Later } from '../../fixtures/undo.js';
 import { waitFor } from '../../fixtures/wait.js';
-import { print } from '../setup.js';
+import { freePort, print } from '../setup.js';
 import { compile } from './compile.js';
 import { isoName, isoPrefix, plainPrefix, smallPath } from './files.js';
 
@@ -40,15 +39,6 @@ export const copying = 'copying';
 /** As many Node processes as ours, which do nothing. */
 export const idleNodes = 'idle Node processes';
 const packages = ['send', 'sirv', 'serve-handler'] as const;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 /** Starts a program that is stopped in the end. */
 function launch(later: Later, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
