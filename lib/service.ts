@@ -3,6 +3,7 @@ import type { Config } from './config.js';
 import type { Endpoint } from './config-keys.js';
 import { ServiceError, ifThere, messageOf } from './errors.js';
 import { readAuthorities } from './images/download-authorities.js';
+import { RateLimit } from './http/pace.js';
 import { Hashing } from './images/hashing.js';
 import { Images } from './images/images.js';
 import { Inventory } from './images/inventory.js';
@@ -17,7 +18,7 @@ import { createSouthbound } from './southbound/southbound.js';
 import { type Place, places } from './images/facts.js';
 import { createTrees } from './southbound/trees.js';
 import { WorkerPool } from './workers/pool.js';
-import type { WorkerSetup } from './workers/protocol.js';
+import type { Question, WorkerSetup } from './workers/protocol.js';
 
 /** A running service. */
 export interface Service {
@@ -101,22 +102,34 @@ export async function startService(config: Config, version: string, log: Log): P
 
 function setupOf(config: Config, count: number, { iso, common }: Stores): WorkerSetup {
   const { httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile } = config;
-  const { httpTimeout, rateLimit, southboundWait, minLogLevel, user } = config;
+  const { httpTimeout, maxConnections, rateLimit, southboundWait, minLogLevel, user } = config;
   return {
-    ...{ httpTimeout, rateLimit, southboundWait, minLogLevel, user, inventoryFile, httpFileServiceRootDir },
+    ...{ httpTimeout, maxConnections, rateLimit, southboundWait, minLogLevel, user },
+    ...{ inventoryFile, httpFileServiceRootDir },
     apiRoot: config.httpFileServiceApiRoot,
-    maxConnections: Math.ceil(config.maxConnections / count),
     chunkCache: Math.floor(config.chunkCache / count),
     stores: { iso: iso.folder, common: common.folder },
     folders: { httpFileServiceRootDir, isoDir, microkernelDir },
   };
 }
 
+/** Does what a worker process asks for. */
+async function answer(question: Question, stores: Stores, rates: RateLimit | undefined): Promise<void> {
+  if (question.type === 'checksums') return stores[question.place].checksums();
+  const pace = rates?.paceOf(question.address);
+  await pace?.take(question.bytes);
+  pace?.release();
+}
+
 /** Opens the stores, and has the worker processes started that know what those know. */
-async function openStores(config: Config, log: Log, hashing: Hashing): Promise<[Stores, WorkerPool | undefined]> {
+async function openStores(
+  config: Config,
+  log: Log,
+  hashing: Hashing,
+  rates: RateLimit | undefined,
+): Promise<[Stores, WorkerPool | undefined]> {
   const count = workerCount(config);
-  const checksums = (place: Place) => stores[place].checksums();
-  const pool = count === 0 ? undefined : new WorkerPool({ log, checksums });
+  const pool = count === 0 ? undefined : new WorkerPool({ log, answer: (question) => answer(question, stores, rates) });
   const open = (place: Place, key: 'isoDir' | 'microkernelDir') => {
     const tell = (name: string, value: KnownFile | undefined) =>
       pool?.tell({ kind: 'file', place, key: name, value }) ?? Promise.resolve(undefined);
@@ -131,9 +144,10 @@ async function openStores(config: Config, log: Log, hashing: Hashing): Promise<[
 async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
   const inventory = await bySetting('inventoryFile', config.inventoryFile, (path) => Inventory.open(path, log));
   const hashing = new Hashing();
-  const [stores, pool] = await openStores(config, log, hashing);
+  const rates = config.rateLimit > 0 ? new RateLimit(config.rateLimit) : undefined;
+  const [stores, pool] = await openStores(config, log, hashing, rates);
   try {
-    return await startServing(config, { version, log, release, inventory, hashing, stores, pool });
+    return await startServing(config, { version, log, release, inventory, hashing, rates, stores, pool });
   } catch (error) {
     await pool?.stop(0);
     throw error;
@@ -146,12 +160,13 @@ interface Parts {
   readonly release: () => void;
   readonly inventory: Inventory;
   readonly hashing: Hashing;
+  readonly rates: RateLimit | undefined;
   readonly stores: Stores;
   readonly pool: WorkerPool | undefined;
 }
 
 async function startServing(config: Config, parts: Parts): Promise<Service> {
-  const { version, log, release, inventory, hashing, stores, pool } = parts;
+  const { version, log, release, inventory, hashing, rates, stores, pool } = parts;
   const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
   const mount = await openMountDriver(config, inventory, stores.iso, log);
   const images = await Images.restore({
@@ -178,7 +193,7 @@ async function startServing(config: Config, parts: Parts): Promise<Service> {
     wait: config.southboundWait,
     apiRoot: config.httpFileServiceApiRoot,
     chunkCache: config.chunkCache,
-    rateLimit: config.rateLimit,
+    rates,
   });
   const opened = await listenAll(config, { northbound, southbound }, pool, log).catch(async (error: unknown) => {
     await close();

@@ -8,6 +8,12 @@ export interface Pace {
   take(bytes: number): Promise<void>;
 }
 
+/** Tells how fast bytes may go out to each client. */
+export interface Rates {
+  /** The pace of one answer to an address. Whoever asks for it releases it. */
+  paceOf(address: string): ClientPace;
+}
+
 /** A pace that whoever asked for it gives back. */
 export interface ClientPace extends Pace {
   /** Ends its use, once or more often: what still waits in `take` resolves at once. */
@@ -25,6 +31,11 @@ const millisecondsPerSecond = 1000;
 const burst = 1 / 10;
 /** Less than the burst: what a late timer has lost is made up for by the next one. */
 const piece = 1 / 20;
+
+/** The most bytes that a client with this rate gets at once. */
+export function pieceOf(bytesPerSecond: number): number {
+  return Math.max(1, Math.floor(bytesPerSecond * piece));
+}
 
 /** What one client address may have: bytes come in at the rate, up to the burst, and go out to who asked first. */
 class Bucket {
@@ -99,7 +110,7 @@ class Bucket {
 }
 
 /** Bytes a second for each client address, whatever the number of its connections. */
-export class RateLimit {
+export class RateLimit implements Rates {
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(
@@ -112,13 +123,13 @@ export class RateLimit {
     return this.#buckets.size;
   }
 
-  /** The pace of one answer to an address, shared with all others to it. Whoever asks for it releases it. */
+  /** The pace is shared with all other answers to the address. */
   paceOf(address: string): ClientPace {
     const bucket = this.#bucketOf(address);
     bucket.users += 1;
     let released = false;
     const pace: ClientPace = {
-      bytes: Math.max(1, Math.floor(this.bytesPerSecond * piece)),
+      bytes: pieceOf(this.bytesPerSecond),
       take: (bytes) => (released ? Promise.resolve() : new Promise((resolve) => bucket.take({ pace, bytes, resolve }))),
       release: () => {
         if (released) return;

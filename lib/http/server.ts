@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { ServiceError, messageOf } from '../errors.js';
 import { Listener, type ListenerOptions } from './listener.js';
 import { Places } from './places.js';
@@ -42,10 +43,14 @@ export interface HttpServer extends ConnectionServer {
   readonly port: number;
 }
 
-/** A server that is given its connections. */
+/** A server of ports that another process has opened. */
 export interface SocketServer extends ConnectionServer {
-  /** Serves a connection that was accepted elsewhere, of which nothing has been read. */
-  accept(socket: Socket): void;
+  /**
+   * Takes connections of a bound socket, beside any other process that has it.
+   * @param socket as `net.Server.listen` takes it
+   * @throws Error when somebody else has the port
+   */
+  listen(socket: unknown): Promise<void>;
 }
 
 const defaultTimes: ConnectionTimes = {
@@ -55,10 +60,13 @@ const defaultTimes: ConnectionTimes = {
   // A client that has not sent its header by then never will.
   header: 60_000,
 };
-/** Milliseconds of silence after which TCP asks whether the far end is still there. */
-const keepAliveInitialDelay = 60_000;
+/**
+ * A client that loses its power says nothing: after so many milliseconds of silence TCP asks whether it is still there,
+ * and its upload gives the name free again.
+ */
+const connectionOptions = { keepAlive: true, keepAliveInitialDelay: 60_000 };
 /** Connections that wait in the kernel: a thousand machines come at once after a power cut. */
-export const backlog = 4096;
+const backlog = 4096;
 
 /** How often Node looks for requests that take too long: no later than a short limit. */
 const checkInterval = 30_000;
@@ -77,9 +85,7 @@ function createListener(options: ConnectionOptions): Listener {
     connectionsCheckingInterval: within(Math.min(checkInterval, times.header)),
     // Node's 300 s would cut every upload that takes longer.
     requestTimeout: httpTimeout,
-    // A client that loses its power says nothing: TCP finds out, and its upload gives the name free again.
-    keepAlive: true,
-    keepAliveInitialDelay,
+    ...connectionOptions,
     // Node's own refusal has no body, and does not wait for its turn.
     requireHostHeader: false,
   });
@@ -126,31 +132,27 @@ export async function listen(options: ServerOptions): Promise<HttpServer> {
   };
 }
 
-/** Serves connections that somebody else accepts, as a server with a port does. */
-export function serveConnections(options: ConnectionOptions): SocketServer {
+/** Serves the connections of any number of ports, as a server with a port does. */
+export function serveSockets(options: ConnectionOptions): SocketServer {
   const listener = createListener(options);
   const { server } = listener;
-  let stopped = false;
+  const ports = new Set<NetServer>();
   // Node watches over slow requests only from then on.
   server.emit('listening');
   return {
     get connections() {
       return listener.connections;
     },
-    accept(socket) {
-      if (stopped) {
-        socket.destroy();
-        return;
-      }
-      // What a port does to its sockets.
-      socket.allowHalfOpen = true;
-      socket.setNoDelay(true);
-      socket.setKeepAlive(true, keepAliveInitialDelay);
-      server.emit('connection', socket);
-      socket.resume();
+    async listen(socket) {
+      const port = createNetServer({ ...connectionOptions, noDelay: true, allowHalfOpen: true });
+      port.on('connection', (connection) => server.emit('connection', connection));
+      port.listen(socket, backlog);
+      await once(port, 'listening');
+      port.on('error', (error) => options.log.error(`server: ${error.message}`));
+      ports.add(port);
     },
     stop: (timeout) => {
-      stopped = true;
+      for (const port of ports) port.close();
       return stop(listener, timeout);
     },
   };

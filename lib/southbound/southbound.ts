@@ -2,7 +2,7 @@ import type { Application, Exchange } from '../http/exchange.js';
 import { ChunkCache } from '../http/chunks.js';
 import { sendFile } from '../http/file.js';
 import { listingFormat, listingHeaders, renderListing } from '../http/listing.js';
-import { RateLimit } from '../http/pace.js';
+import type { Rates } from '../http/pace.js';
 import { send } from '../http/reply.js';
 import { answerMethod } from '../http/router.js';
 import { sendPieces } from '../http/send-pieces.js';
@@ -16,8 +16,8 @@ export interface SouthboundOptions extends UrlSpaceOptions {
   readonly apiRoot: string;
   /** Bytes of files that are kept in memory for whoever asks next. */
   readonly chunkCache: number;
-  /** Bytes a second that one client address gets; 0: no limit. */
-  readonly rateLimit: number;
+  /** As fast as they take it, where it is left out. */
+  readonly rates?: Rates | undefined;
 }
 
 const allow = 'GET, HEAD, OPTIONS';
@@ -38,11 +38,11 @@ async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly s
 /** Sends files, with what all answers of the process share. */
 class FileSender {
   readonly #chunks: ChunkCache;
-  readonly #rates: RateLimit | undefined;
+  readonly #rates: Rates | undefined;
 
-  constructor({ chunkCache, rateLimit }: SouthboundOptions) {
+  constructor({ chunkCache, rates }: SouthboundOptions) {
     this.#chunks = new ChunkCache(chunkCache);
-    this.#rates = rateLimit > 0 ? new RateLimit(rateLimit) : undefined;
+    this.#rates = rates;
   }
 
   async send(exchange: Exchange, file: OpenFile, name: string): Promise<void> {

@@ -1,20 +1,17 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf, ServiceError } from '../errors.js';
-import { backlog } from '../http/server.js';
+import { messageOf } from '../errors.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
-import type { Place } from '../images/facts.js';
-import type { WorkerSetup } from './protocol.js';
+import { bindPort, type BoundPort, cannotListen } from './port.js';
+import type { Question, WorkerSetup } from './protocol.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolOptions {
   readonly log: Log;
   /** Milliseconds that a worker has to answer. */
   readonly patience?: number;
-  /** Brings the list of digests of a store up to date. */
-  checksums(place: Place): Promise<void>;
+  /** Does what a worker asks for. */
+  answer(question: Question): Promise<void>;
 }
 
 /** Milliseconds: a worker that has lived as long did not die of its start. */
@@ -24,6 +21,9 @@ const usualPatience = 15_000;
 /** Milliseconds before a worker is started again that died at once, and at the most after many times. */
 const shortestPause = 100;
 const longestPause = 5000;
+/** How often a port is tried again that is taken, and after how many milliseconds each. */
+const maxTries = 10;
+const pauseOfTries = 100;
 
 /** A port whose connections the workers serve. */
 export interface SharedPort {
@@ -34,20 +34,18 @@ export interface SharedPort {
 }
 
 /**
- * The worker processes. This process accepts the connections and hands each one to the worker that has the fewest: so
- * the ports stay open whatever happens to the workers, and none of them needs the right to open one.
+ * The worker processes. This process opens the ports, and each worker takes connections of all of them: so none of them
+ * needs the right to open one, and whatever happens to them, who connects is served by the next one.
  */
 export class WorkerPool {
   readonly #workers = new Set<WorkerProcess>();
   readonly #starting = new Set<WorkerProcess>();
   readonly #facts = new Map<string, Fact>();
-  readonly #waiting = new Set<Socket>();
-  #isPinned = false;
+  readonly #ports = new Set<BoundPort>();
   /** With which a worker is started again. */
   #setup: WorkerSetup | undefined;
   /** Workers in a row that ended soon after their start. */
   #shortLived = 0;
-  #maxWaiting = 0;
   readonly #stopping = new AbortController();
 
   constructor(private readonly options: PoolOptions) {}
@@ -57,9 +55,6 @@ export class WorkerPool {
    * @throws ServiceError BAD_REQUEST, INTERNAL when they cannot start
    */
   async start(count: number, setup: WorkerSetup): Promise<void> {
-    this.#isPinned = setup.rateLimit > 0;
-    // A worker serves so many, and lets as many wait.
-    this.#maxWaiting = 2 * count * setup.maxConnections;
     try {
       const warnings = await Promise.all(Array.from({ length: count }, () => this.#start(setup)));
       const [warning] = warnings.filter((words) => words !== undefined);
@@ -87,30 +82,20 @@ export class WorkerPool {
    * @throws ServiceError BAD_REQUEST when the address cannot be listened on
    */
   async listen(address: string, port: number): Promise<SharedPort> {
-    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket));
-    server.maxConnections = this.#maxWaiting;
-    server.listen({ port, host: address, backlog });
-    try {
-      await once(server, 'listening');
-    } catch (error) {
-      const message = `Cannot listen on ${address} port ${port}: ${messageOf(error)}`;
-      throw new ServiceError('BAD_REQUEST', message, { cause: error });
+    for (let left = maxTries; ; left--) {
+      try {
+        return await this.#listen(await bindPort(address, port));
+      } catch (error) {
+        if (left === 0) throw error;
+        // Workers of a service that was killed close its ports as soon as they notice.
+        await delay(pauseOfTries);
+      }
     }
-    server.on('error', (error) => this.options.log.error(`server: ${error.message}`));
-    const bound = server.address() as AddressInfo;
-    const stop = () => {
-      // Its connections are the workers' by now, and are not waited for here.
-      server.close();
-      return Promise.resolve();
-    };
-    return { address: bound.address, port: bound.port, stop };
   }
 
   /** Lets requests in flight go on for so many milliseconds, and ends the workers. */
   async stop(timeout: number): Promise<void> {
     this.#stopping.abort();
-    for (const socket of this.#waiting) socket.destroy();
-    this.#waiting.clear();
     for (const worker of this.#starting) worker.kill();
     const starting = [...this.#starting].map(({ ended }) => ended);
     await Promise.all([...starting, ...[...this.#workers].map((worker) => worker.stop(timeout))]);
@@ -122,10 +107,8 @@ export class WorkerPool {
     const began = Date.now();
     const worker: WorkerProcess = new WorkerProcess({
       ...{ log, patience },
-      onFree: () => this.#pump(),
-      checksums: (place) => this.options.checksums(place),
-      onEnd: (how, unserved) => {
-        if (unserved !== undefined) this.#dispatch(unserved);
+      answer: (question) => this.options.answer(question),
+      onEnd: (how) => {
         if (!this.#workers.delete(worker) || this.#stopping.signal.aborted) return;
         log.error(`a worker process ended (${how}) and is started again`);
         this.#shortLived = Date.now() - began < steady ? this.#shortLived + 1 : 0;
@@ -137,13 +120,13 @@ export class WorkerPool {
       const warning = await worker.start(setup);
       // What is told from now on reaches it behind what is known already.
       this.#workers.add(worker);
-      // One after the other, each with its own time; the map shows what has changed meanwhile.
-      for (const fact of this.#facts.values()) {
-        const failure = await worker.tell(fact);
+      const note = (failure: string | undefined) => {
         if (failure !== undefined) log.error(`a worker: ${failure}`);
-      }
+      };
+      // One after the other, each with its own time; the map shows what has changed meanwhile.
+      for (const fact of this.#facts.values()) note(await worker.tell(fact));
       worker.open();
-      this.#pump();
+      for (const port of this.#ports) note(await worker.listen(port));
       return warning;
     } catch (error) {
       worker.kill();
@@ -151,6 +134,21 @@ export class WorkerPool {
     } finally {
       this.#starting.delete(worker);
     }
+  }
+
+  async #listen(bound: BoundPort): Promise<SharedPort> {
+    const { address, port } = bound;
+    const stop = () => {
+      this.#ports.delete(bound);
+      bound.close();
+      return Promise.resolve();
+    };
+    this.#ports.add(bound);
+    const listening = [...this.#workers].filter(({ isOpen }) => isOpen).map((worker) => worker.listen(bound));
+    const failure = (await Promise.all(listening)).find((words) => words !== undefined);
+    if (failure === undefined) return { address, port, stop };
+    await stop();
+    throw cannotListen(address, port, failure);
   }
 
   async #restart(): Promise<void> {
@@ -175,42 +173,5 @@ export class WorkerPool {
   // A method, as it changes while a function waits, which TypeScript would not believe of the signal.
   #isStopping(): boolean {
     return this.#stopping.signal.aborted;
-  }
-
-  #accept(socket: Socket): void {
-    // While it waits, its client may reset it.
-    socket.on('error', () => undefined).on('close', () => this.#waiting.delete(socket));
-    this.#dispatch(socket);
-  }
-
-  #dispatch(socket: Socket): void {
-    if (this.#stopping.signal.aborted) {
-      socket.destroy();
-      return;
-    }
-    this.#waiting.add(socket);
-    this.#pump();
-  }
-
-  #pump(): void {
-    for (const socket of this.#waiting) {
-      const worker = this.#isPinned ? this.#ownOf(socket) : this.#freest();
-      if (!this.#isPinned && worker === undefined) return;
-      if (worker?.isFree !== true) continue;
-      this.#waiting.delete(socket);
-      worker.give(socket);
-    }
-  }
-
-  /** One client, one worker: what each client gets is counted there. */
-  #ownOf({ remoteAddress = '' }: Socket): WorkerProcess | undefined {
-    const sum = Buffer.from(remoteAddress).reduce((hash, byte) => (hash * 31 + byte) % 65_521, 0);
-    const workers = [...this.#workers];
-    return workers[sum % workers.length];
-  }
-
-  #freest(): WorkerProcess | undefined {
-    const free = [...this.#workers].filter(({ isFree }) => isFree);
-    return free.sort((a, b) => a.connections - b.connections)[0];
   }
 }

@@ -1,12 +1,11 @@
-import type { Fact } from '../images/facts.js';
+import type { Fact, Place } from '../images/facts.js';
 import type { Level } from '../log.js';
-import type { Place } from '../images/facts.js';
 
-/** What a worker has to know once. Sizes and rates are its share. */
+/** What a worker has to know once. Sizes are its share. */
 export interface WorkerSetup {
-  /** Of every socket whose connections it gets. */
   readonly httpTimeout: number;
   readonly maxConnections: number;
+  /** Bytes a second that one client address gets from all workers together. */
   readonly rateLimit: number;
   readonly chunkCache: number;
   readonly southboundWait: number;
@@ -21,13 +20,33 @@ export interface WorkerSetup {
   readonly folders: Readonly<Record<string, string>>;
 }
 
-/** From the main process to a worker. `ask` is the number of a question, which its answer has too. */
+/** What the main process asks a worker. */
+export type ToDo =
+  | { readonly type: 'tell'; readonly fact: Fact }
+  /** Comes with a bound socket, of which it takes connections from now on. */
+  | { readonly type: 'listen' }
+  /** Whether it still answers. */
+  | { readonly type: 'ping' };
+
+/** What a worker asks the main process. */
+export type Question =
+  /** Wants the list of digests of a store brought up to date. */
+  | { readonly type: 'checksums'; readonly place: Place }
+  /** Wants to send so many bytes to an address: answered when they may go out. */
+  | { readonly type: 'pace'; readonly address: string; readonly bytes: number };
+
+/** Ends a question of this number: well, or with what went wrong in words. */
+interface Answer {
+  readonly type: 'answer';
+  readonly ask: number;
+  readonly failure?: string | undefined;
+}
+
+/** From the main process to a worker. */
 export type ToWorker =
   | { readonly type: 'start'; readonly setup: WorkerSetup }
-  | { readonly type: 'tell'; readonly ask: number; readonly fact: Fact }
-  /** Comes with a socket. */
-  | { readonly type: 'connection' }
-  | { readonly type: 'checksums'; readonly ask: number; readonly failure?: string }
+  | { readonly type: 'do'; readonly ask: number; readonly what: ToDo }
+  | Answer
   /** Lets requests in flight go on for so many milliseconds. */
   | { readonly type: 'stop'; readonly timeout: number };
 
@@ -36,11 +55,6 @@ export type FromWorker =
   /** It can serve; `warning`: why it is root still. */
   | { readonly type: 'ready'; readonly warning?: string | undefined }
   | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'told'; readonly ask: number; readonly failure?: string | undefined }
-  | { readonly type: 'log'; readonly level: Level; readonly message: string }
-  /** A connection has arrived. */
-  | { readonly type: 'accepted' }
-  /** So many have ended. */
-  | { readonly type: 'closed'; readonly count: number }
-  /** Wants the list of digests of a store brought up to date. */
-  | { readonly type: 'checksums'; readonly ask: number; readonly place: Place };
+  | Answer
+  | { readonly type: 'question'; readonly ask: number; readonly what: Question }
+  | { readonly type: 'log'; readonly level: Level; readonly message: string };

@@ -1,11 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import type { Socket } from 'node:net';
+import type { SendHandle } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { ServiceError } from '../errors.js';
+import { messageOf, ServiceError } from '../errors.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
-import type { Place } from '../images/facts.js';
-import type { FromWorker, ToWorker, WorkerSetup } from './protocol.js';
+import type { BoundPort } from './port.js';
+import type { FromWorker, Question, ToDo, ToWorker, WorkerSetup } from './protocol.js';
+import { Questions } from './questions.js';
 
 const file = fileURLToPath(new URL('./worker.js', import.meta.url));
 
@@ -16,25 +17,20 @@ export interface WorkerOptions {
   readonly log: Log;
   /** Milliseconds that it has to answer: one that does not hangs, and is ended. */
   readonly patience: number;
-  /** It can take another connection. */
-  onFree(): void;
-  /** @param unserved a connection that it was given and has not taken */
-  onEnd(how: string, unserved: Socket | undefined): void;
-  /** Brings the list of digests of a store up to date. */
-  checksums(place: Place): Promise<void>;
+  onEnd(how: string): void;
+  /** Does what a worker asks for; what it rejects with is told to the worker in words. */
+  answer(question: Question): Promise<void>;
 }
 
 /** A worker process, as the main process sees it. */
 export class WorkerProcess {
   readonly #child: ChildProcess;
-  readonly #asked = new Map<number, (failure: string | undefined) => void>();
+  readonly #questions = new Questions();
   /** Resolves when the process has gone. */
   readonly ended: Promise<void>;
-  #lastAsk = 0;
   #isOpen = false;
-  #onItsWay: { readonly socket: Socket; readonly hangs: NodeJS.Timeout } | undefined;
-  #connections = 0;
   #ready: ((outcome: { warning: string | undefined } | Error) => void) | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: WorkerOptions) {
     // Its messages hold numbers of 64 bits, which JSON has not.
@@ -42,35 +38,26 @@ export class WorkerProcess {
     this.#child.on('message', (message: FromWorker) => this.#receive(message));
     this.ended = new Promise((resolve) => {
       const end = (how: string) => {
-        for (const answer of this.#asked.values()) answer(undefined);
-        this.#asked.clear();
+        clearInterval(this.#watch);
+        this.#questions.end();
         this.#ready?.(new ServiceError('INTERNAL', `A worker process ended at its start: ${how}`));
         resolve();
-        this.options.onEnd(how, this.#arrived());
+        this.options.onEnd(how);
       };
-      this.#child.once('exit', (code, signal) => {
-        const how = signal ?? `exit code ${code ?? 0}`;
-        // Its last messages may say that it has taken a connection.
-        if (this.#child.connected) this.#child.once('disconnect', () => end(how));
-        else end(how);
-      });
+      this.#child.once('exit', (code, signal) => end(signal ?? `exit code ${code ?? 0}`));
       this.#child.once('error', (error) => this.#child.pid === undefined && end(error.message));
     });
   }
 
-  /** Those that it has, and one that is on its way. */
-  get connections(): number {
-    return this.#connections;
+  /** Whether it knows everything that it has to know to serve. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
-  /** Whether it can take a connection now. */
-  get isFree(): boolean {
-    return this.#isOpen && this.#onItsWay === undefined && this.#child.connected;
-  }
-
-  /** It knows everything that it has to know for its first connection. */
+  /** From now on it serves, and is asked from time to time whether it still does: who hangs takes no connections. */
   open(): void {
     this.#isOpen = true;
+    this.#watch = setInterval(() => void this.#ask({ type: 'ping' }), this.options.patience);
   }
 
   /**
@@ -92,28 +79,18 @@ export class WorkerProcess {
 
   /** @returns why it cannot act by the fact, in words; undefined also when it has ended */
   tell(fact: Fact): Promise<string | undefined> {
-    const ask = ++this.#lastAsk;
-    return new Promise((resolve) => {
-      const hangs = this.#expectAnswer();
-      this.#asked.set(ask, (failure) => {
-        clearTimeout(hangs);
-        resolve(failure);
-      });
-      this.#send({ type: 'tell', ask, fact });
-    });
+    return this.#ask({ type: 'tell', fact });
   }
 
-  /** Gives it a connection; call it only when it is free. */
-  give(socket: Socket): void {
-    // Without a free descriptor it never gets the connection, and never says so.
-    this.#onItsWay = { socket, hangs: this.#expectAnswer() };
-    this.#connections++;
-    // Kept open here until the worker has it: should it end before, another one gets the connection.
-    this.#child.send({ type: 'connection' } satisfies ToWorker, socket, { keepOpen: true }, () => undefined);
+  /** Has it take connections of a port. @returns why it cannot, in words; undefined also when it has ended */
+  listen({ socket }: BoundPort): Promise<string | undefined> {
+    // As Node's cluster module does it: the types know only what is made of such a socket.
+    return this.#ask({ type: 'listen' }, socket as SendHandle);
   }
 
   /** Lets its requests in flight go on for so many milliseconds; resolves when it has ended. */
   async stop(timeout: number): Promise<void> {
+    clearInterval(this.#watch);
     this.#send({ type: 'stop', timeout });
     const hangs = setTimeout(() => this.kill(), timeout + this.options.patience);
     await this.ended;
@@ -124,22 +101,21 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
+  async #ask(what: ToDo, handle?: SendHandle): Promise<string | undefined> {
+    const hangs = this.#expectAnswer();
+    const failure = await this.#questions.ask((ask) => this.#send({ type: 'do', ask, what }, handle));
+    clearTimeout(hangs);
+    return failure;
+  }
+
   /** A worker that does not answer in time is ended. */
   #expectAnswer(milliseconds = this.options.patience): NodeJS.Timeout {
     return setTimeout(() => this.kill(), milliseconds);
   }
 
-  /** Ends the waiting for the connection that is on its way. */
-  #arrived(): Socket | undefined {
-    const onItsWay = this.#onItsWay;
-    this.#onItsWay = undefined;
-    clearTimeout(onItsWay?.hangs);
-    return onItsWay?.socket;
-  }
-
-  #send(message: ToWorker): void {
+  #send(message: ToWorker, handle?: SendHandle): void {
     // That it has ended is told by its exit.
-    if (this.#child.connected) this.#child.send(message, () => undefined);
+    if (this.#child.connected) this.#child.send(message, handle, () => undefined);
   }
 
   #receive(message: FromWorker): void {
@@ -150,19 +126,11 @@ export class WorkerProcess {
       case 'failed':
         this.#ready?.(new ServiceError('BAD_REQUEST', message.message));
         break;
-      case 'told':
-        this.#asked.get(message.ask)?.(message.failure);
-        this.#asked.delete(message.ask);
+      case 'answer':
+        this.#questions.answer(message.ask, message.failure);
         break;
-      case 'accepted':
-        this.#arrived()?.destroy();
-        this.options.onFree();
-        break;
-      case 'closed':
-        this.#connections -= message.count;
-        break;
-      case 'checksums':
-        void this.#checksums(message.ask, message.place);
+      case 'question':
+        void this.#answer(message.ask, message.what);
         break;
       case 'log':
         this.options.log[message.level](message.message);
@@ -170,11 +138,8 @@ export class WorkerProcess {
     }
   }
 
-  async #checksums(ask: number, place: Place): Promise<void> {
-    const failure = await this.options.checksums(place).then(
-      () => undefined,
-      () => 'The list of digests could not be made',
-    );
-    this.#send({ type: 'checksums', ask, ...(failure !== undefined && { failure }) });
+  async #answer(ask: number, question: Question): Promise<void> {
+    const failure = await this.options.answer(question).then(() => undefined, messageOf);
+    this.#send({ type: 'answer', ask, failure });
   }
 }

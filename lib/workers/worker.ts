@@ -1,15 +1,16 @@
 // The process that serves the machines' network: it holds no state but what the main process tells, and no privilege.
-import { Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { messageOf } from '../errors.js';
-import { serveConnections } from '../http/server.js';
-import type { Fact, Place } from '../images/facts.js';
+import { type ClientPace, pieceOf, type Rates } from '../http/pace.js';
+import { serveSockets } from '../http/server.js';
+import type { Place } from '../images/facts.js';
 import { KnownFiles } from '../images/known-files.js';
 import { type Level, levels, type Log } from '../log.js';
 import { createSouthbound } from '../southbound/southbound.js';
 import { createTrees, type ServedStore } from '../southbound/trees.js';
 import { dropPrivileges } from './privileges.js';
-import type { FromWorker, ToWorker, WorkerSetup } from './protocol.js';
+import type { FromWorker, Question, ToDo, ToWorker, WorkerSetup } from './protocol.js';
+import { Questions } from './questions.js';
 import { ImageReplica } from './replica.js';
 
 function send(message: FromWorker): void {
@@ -17,22 +18,26 @@ function send(message: FromWorker): void {
   if (process.connected) process.send?.(message, () => undefined);
 }
 
-/** Questions to the main process that are not answered yet. */
-class Questions {
-  readonly #waiting = new Map<number, (failure: string | undefined) => void>();
-  #last = 0;
+/** Asks the main process. @throws Error what went wrong there */
+class MainProcess {
+  readonly questions = new Questions();
 
-  checksums(place: Place): Promise<void> {
-    const ask = ++this.#last;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(ask, (failure) => (failure === undefined ? resolve() : reject(new Error(failure))));
-      send({ type: 'checksums', ask, place });
-    });
+  async ask(what: Question): Promise<void> {
+    const failure = await this.questions.ask((ask) => send({ type: 'question', ask, what }));
+    if (failure !== undefined) throw new Error(failure);
   }
+}
 
-  answer(ask: number, failure: string | undefined): void {
-    this.#waiting.get(ask)?.(failure);
-    this.#waiting.delete(ask);
+/** The pace of a client is kept where all its connections are known. */
+class SharedRates implements Rates {
+  constructor(
+    readonly bytesPerSecond: number,
+    readonly main: MainProcess,
+  ) {}
+
+  paceOf(address: string): ClientPace {
+    const take = (bytes: number) => this.main.ask({ type: 'pace', address, bytes });
+    return { bytes: pieceOf(this.bytesPerSecond), take, release: () => undefined };
   }
 }
 
@@ -46,54 +51,43 @@ class StoreReplica extends KnownFiles implements ServedStore {
 }
 
 class Worker {
-  readonly #questions = new Questions();
+  readonly main = new MainProcess();
   readonly #images: ImageReplica;
   readonly #stores: Readonly<Record<Place, StoreReplica>>;
   readonly #server;
-  #closed = 0;
 
   constructor(setup: WorkerSetup, log: Log) {
-    const storeAt = (place: Place) => new StoreReplica(setup.stores[place], () => this.#questions.checksums(place));
+    const storeAt = (place: Place) =>
+      new StoreReplica(setup.stores[place], () => this.main.ask({ type: 'checksums', place }));
     this.#stores = { iso: storeAt('iso'), common: storeAt('common') };
     const { iso } = this.#stores;
     this.#images = new ImageReplica(log, (path, opened) =>
       dirname(path) === iso.folder ? iso.digestOf(basename(path), opened) : undefined,
     );
+    const { httpTimeout, maxConnections, rateLimit } = setup;
     const southbound = createSouthbound({
       images: this.#images,
       ...createTrees(setup.httpFileServiceRootDir, setup.inventoryFile, this.#stores),
       wait: setup.southboundWait,
-      ...{ apiRoot: setup.apiRoot, chunkCache: setup.chunkCache, rateLimit: setup.rateLimit },
+      ...{ apiRoot: setup.apiRoot, chunkCache: setup.chunkCache },
+      rates: rateLimit > 0 ? new SharedRates(rateLimit, this.main) : undefined,
     });
-    const { httpTimeout, maxConnections } = setup;
-    this.#server = serveConnections({ httpTimeout, maxConnections, applications: [southbound], log });
+    this.#server = serveSockets({ httpTimeout, maxConnections, applications: [southbound], log });
   }
 
-  accept(socket: Socket): void {
-    socket.once('close', () => {
-      // Many at once are told at once.
-      if (this.#closed++ === 0) setImmediate(() => this.#tellClosed());
-    });
-    this.#server.accept(socket);
-  }
-
-  #tellClosed(): void {
-    send({ type: 'closed', count: this.#closed });
-    this.#closed = 0;
-  }
-
-  async tell(ask: number, fact: Fact): Promise<void> {
-    try {
-      if (fact.kind === 'image') await this.#images.set(fact.key, fact.value);
-      else this.#stores[fact.place].set(fact.key, fact.value);
-      send({ type: 'told', ask });
-    } catch (error) {
-      send({ type: 'told', ask, failure: messageOf(error) });
+  /** @throws Error when it cannot */
+  async do(what: ToDo, socket: unknown): Promise<void> {
+    switch (what.type) {
+      case 'tell':
+        if (what.fact.kind === 'image') await this.#images.set(what.fact.key, what.fact.value);
+        else this.#stores[what.fact.place].set(what.fact.key, what.fact.value);
+        break;
+      case 'listen':
+        await this.#server.listen(socket);
+        break;
+      case 'ping':
+        break;
     }
-  }
-
-  answer(ask: number, failure: string | undefined): void {
-    this.#questions.answer(ask, failure);
   }
 
   async stop(timeout: number): Promise<void> {
@@ -127,19 +121,16 @@ class Conversation {
   #timeout = orphanTimeout;
   #isStopping = false;
 
-  receive(message: ToWorker, socket: unknown): void {
+  receive(message: ToWorker, handle: unknown): void {
     switch (message.type) {
       case 'start':
         void this.#start(message.setup);
         break;
-      case 'tell':
-        void this.#worker?.tell(message.ask, message.fact);
+      case 'do':
+        void this.#do(message.ask, message.what, handle);
         break;
-      case 'checksums':
-        this.#worker?.answer(message.ask, message.failure);
-        break;
-      case 'connection':
-        this.#accept(socket);
+      case 'answer':
+        this.#worker?.main.questions.answer(message.ask, message.failure);
         break;
       case 'stop':
         this.#timeout = message.timeout;
@@ -165,18 +156,20 @@ class Conversation {
     }
   }
 
-  #accept(socket: unknown): void {
-    send({ type: 'accepted' });
-    // It can have been closed on its way.
-    if (socket instanceof Socket) this.#worker?.accept(socket);
-    else send({ type: 'closed', count: 1 });
+  async #do(ask: number, what: ToDo, handle: unknown): Promise<void> {
+    try {
+      await this.#worker?.do(what, handle);
+      send({ type: 'answer', ask });
+    } catch (error) {
+      send({ type: 'answer', ask, failure: messageOf(error) });
+    }
   }
 }
 
 function run(): void {
   const conversation = new Conversation();
-  process.on('message', (message: ToWorker, socket: unknown) => conversation.receive(message, socket));
-  // Without the main process nobody hands over connections, and nobody tells what changes.
+  process.on('message', (message: ToWorker, handle: unknown) => conversation.receive(message, handle));
+  // Without the main process nobody tells what changes.
   process.on('disconnect', () => void conversation.stop());
   // What ends the service is told to the main process, which then tells us.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
