@@ -11,8 +11,6 @@ export const chunkBytes = 512 * 1024;
 const smallBytes = 16 * 1024;
 /** Part of the memory for these. */
 const smallPart = 1 / 16;
-/** Who wants no more of a chunk than so many bytes reads just these, unless others have wanted it lately. */
-const exactBytes = 64 * 1024;
 
 /** Where a chunk lies in what the descriptor leads to, in bytes. */
 export interface Place {
@@ -46,8 +44,10 @@ function keyOf({ source }: OpenFile, { offset, length }: Place): string {
 }
 
 /**
- * Chunks of files in memory for all who send them. However many want one at the same time, it is read once. Bounded also
- * while every client holds one; and what could not be read whole is not kept.
+ * Chunks of files in memory for all who send them. A chunk comes in when it is wanted for the second time within a while:
+ * so one client who reads an ISO from end to end does not drive out what everybody wants. From then on it is read once,
+ * however many want it at the same time. Bounded also while every client holds one; and what could not be read whole is
+ * not kept.
  */
 export class ChunkCache {
   readonly #large: Shelf;
@@ -75,23 +75,32 @@ export class ChunkCache {
 
   /**
    * Gives a chunk, read first if need be. The descriptor must stay open until the promise has settled; it never rejects.
-   * @param wanted bytes of the chunk that are asked for
    * @returns undefined when the chunk cannot be kept, cannot be read or is not worth it: the caller reads for itself
    */
-  take(file: OpenFile, place: Place, wanted: number): Chunk | undefined | Promise<Chunk | undefined> {
+  take(file: OpenFile, place: Place): Chunk | undefined | Promise<Chunk | undefined> {
     const shelf = this.#shelf(place);
-    const kept = this.#find(shelf, file, place, wanted);
+    const kept = this.#find(shelf, file, place);
     if (kept === undefined) return undefined;
     kept.users++;
     const chunk = { bytes: kept.bytes, release: (isUnused: boolean) => giveBack(shelf, kept, isUnused) };
     return kept.reading?.then((isWhole) => (isWhole ? chunk : undefined)) ?? chunk;
   }
 
-  #find(shelf: Shelf, file: OpenFile, place: Place, wanted: number): Kept | undefined {
+  /** Lends memory as long as a chunk, for bytes that are not kept; undefined when there is none. */
+  borrow(): Buffer | undefined {
+    return this.#large.borrow();
+  }
+
+  /** @param isUnused as of a chunk */
+  giveBack(buffer: Buffer, isUnused: boolean): void {
+    this.#large.giveBack(buffer, isUnused);
+  }
+
+  #find(shelf: Shelf, file: OpenFile, place: Place): Kept | undefined {
     const key = keyOf(file, place);
     const found = shelf.find(key);
     if (found !== undefined) return found;
-    if (wanted <= exactBytes && wanted < place.length && !shelf.wasWanted(key)) return undefined;
+    if (!shelf.wasWanted(key)) return undefined;
     const kept = shelf.add(key, place.length);
     if (kept !== undefined) kept.reading = this.#read(shelf, kept, file.descriptor, place.offset);
     return kept;

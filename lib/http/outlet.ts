@@ -49,22 +49,31 @@ export class Outlet {
   }
 
   /**
-   * Writes bytes; resolves once they are with the kernel.
+   * Writes bytes when it is their turn; resolves once they are with the kernel.
    * @throws ServiceError TIMEOUT when the connection is gone; what the pace rejects with
    */
-  async send(bytes: Buffer): Promise<void> {
-    const waited = this.pace === undefined ? 0 : await this.#waitFor(this.pace, bytes.length);
-    await this.#unlessClosed((done) => {
-      const write = () => this.#write(bytes, waited, done);
-      // The first bytes do not queue behind those who are well under way.
-      if (this.#hasBegun) scheduler.run(write);
-      else write();
-    });
-    this.#most *= 2;
+  send(bytes: Buffer): Promise<void> {
+    // The first bytes do not queue behind those who are well under way.
+    return this.#send(bytes, this.#hasBegun);
+  }
+
+  /** The same, for bytes that have been waited for: reading them was a turn of the event loop. */
+  sendAtOnce(bytes: Buffer): Promise<void> {
+    return this.#send(bytes, false);
   }
 
   end(): void {
     this.closed.removeEventListener('abort', this.#onClosed);
+  }
+
+  async #send(bytes: Buffer, inTurn: boolean): Promise<void> {
+    const waited = this.pace === undefined ? 0 : await this.#waitFor(this.pace, bytes.length);
+    await this.#unlessClosed((done) => {
+      const write = () => this.#write(bytes, waited, done);
+      if (inTurn) scheduler.run(write);
+      else write();
+    });
+    this.#most *= 2;
   }
 
   /** Gives the milliseconds that it took: to whom little is given is as slow as who takes little. */

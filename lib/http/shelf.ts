@@ -14,19 +14,15 @@ export class Kept {
   ) {}
 }
 
-/** Part of the room for chunks that have been wanted once so far. */
-const trialPart = 1 / 8;
-
 /**
- * Chunks up to one size, in buffers that are used again and again. What is wanted once passes through a small part of
- * the room, so that one client who reads an ISO from end to end does not drive out what everybody wants; what is wanted
- * again, there or soon after, stays until it is what was unused longest (2Q, Johnson and Shasha 1994).
+ * Chunks up to one size, in buffers that are used again and again. When all are in use as chunks, the chunk that was
+ * unused longest goes.
  */
 export class Shelf {
-  readonly #trial = new Map<string, Kept>();
-  readonly #proven = new Map<string, Kept>();
+  readonly #chunks = new Map<string, Kept>();
   /** Keys only, oldest first: what was wanted lately and is not here. */
   readonly #remembered = new Set<string>();
+  /** The last one that was freed is the first one used again: it is still in the processor's cache. */
   readonly #free: Buffer[] = [];
   #buffers = 0;
 
@@ -39,25 +35,22 @@ export class Shelf {
     readonly room: number,
   ) {}
 
-  /** Finds a chunk, which proves that it is wanted. */
+  /** Finds a chunk, which puts it behind all others in the line of those that may go. */
   find(key: string): Kept | undefined {
-    const proven = this.#proven.get(key);
-    const kept = proven ?? this.#trial.get(key);
+    const kept = this.#chunks.get(key);
     if (kept === undefined) return undefined;
-    // Behind all others in the line of those that may go.
-    if (proven === undefined) this.#trial.delete(key);
-    else this.#proven.delete(key);
-    this.#proven.set(key, kept);
+    this.#chunks.delete(key);
+    this.#chunks.set(key, kept);
     return kept;
   }
 
   /** Makes room for a chunk, whose bytes are not there yet; undefined when all that is here is in use. */
   add(key: string, length: number): Kept | undefined {
-    const buffer = this.#buffer();
+    const buffer = this.#fresh() ?? this.#evict() ?? this.#free.pop();
     if (buffer === undefined) return undefined;
     const kept = new Kept(key, buffer, buffer.subarray(0, length));
-    if (this.#remembered.delete(key)) this.#proven.set(key, kept);
-    else this.#trial.set(key, kept);
+    this.#remembered.delete(key);
+    this.#chunks.set(key, kept);
     return kept;
   }
 
@@ -70,13 +63,23 @@ export class Shelf {
 
   /** Nobody finds it any more; who uses it goes on. */
   remove(kept: Kept): void {
-    for (const chunks of [this.#trial, this.#proven]) if (chunks.get(kept.key) === kept) chunks.delete(kept.key);
+    if (this.#chunks.get(kept.key) === kept) this.#chunks.delete(kept.key);
   }
 
   /** The buffer of a chunk that was removed is free. */
   free({ buffer, isLost }: Kept): void {
-    if (isLost) this.#buffers--;
-    else this.#free.push(buffer);
+    this.giveBack(buffer, !isLost);
+  }
+
+  /** Lends a buffer for bytes that are not kept; undefined when all are in use. */
+  borrow(): Buffer | undefined {
+    return this.#free.pop() ?? this.#fresh() ?? this.#evict();
+  }
+
+  /** @param isUnused false when somebody below may still read it */
+  giveBack(buffer: Buffer, isUnused: boolean): void {
+    if (isUnused) this.#free.push(buffer);
+    else this.#buffers--;
   }
 
   #remember(key: string): void {
@@ -85,27 +88,16 @@ export class Shelf {
     this.#remembered.add(key);
   }
 
-  #buffer(): Buffer | undefined {
-    const isTrialFull = this.#trial.size >= this.room * trialPart;
-    return (
-      this.#free.pop() ??
-      (isTrialFull ? this.#evict(this.#trial) : undefined) ??
-      this.#fresh() ??
-      this.#evict(this.#proven) ??
-      this.#evict(this.#trial)
-    );
-  }
-
   #fresh(): Buffer | undefined {
     if (this.#buffers >= this.room) return undefined;
     this.#buffers++;
     return Buffer.allocUnsafeSlow(this.bufferBytes);
   }
 
-  #evict(chunks: Map<string, Kept>): Buffer | undefined {
-    for (const kept of chunks.values()) {
+  #evict(): Buffer | undefined {
+    for (const kept of this.#chunks.values()) {
       if (kept.users > 0) continue;
-      chunks.delete(kept.key);
+      this.#chunks.delete(kept.key);
       this.#remember(kept.key);
       return kept.buffer;
     }

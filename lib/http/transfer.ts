@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { ServiceError } from '../errors.js';
+import { Slots } from '../slots.js';
 import { hole, type Extent, type OpenFile } from '../tree.js';
 import { type Chunk, ChunkCache, chunkBytes, fill, type Place } from './chunks.js';
 import { Outlet } from './outlet.js';
@@ -27,9 +28,22 @@ interface Part {
   readonly length: number;
 }
 
+/** Bytes in memory that nobody shares. */
+interface Loan {
+  readonly bytes: Buffer;
+  /** Whether all that was wanted was there. */
+  readonly isWhole: boolean;
+  readonly giveBack: () => void;
+}
+
+/**
+ * As many as Node has threads that read: more would wait for each other with a buffer each, and so it is the same few
+ * buffers that are filled and sent while the processor still has them in its cache.
+ */
+const reads = new Slots(4);
 /** For clients who take long over a write, of whom there can be thousands. */
 const smallBuffers = new SpareBuffers(16 * 1024, 256);
-/** For the others, where no chunk can be had. */
+/** For the first pieces of the others, and where no chunk's memory can be had. */
 const buffers = new SpareBuffers(128 * 1024, 16);
 const zeros = Buffer.alloc(128 * 1024);
 const noChunks = new ChunkCache(0);
@@ -76,7 +90,7 @@ class Stored {
     for (let done = 0; done < piece.length;) {
       const part = partAt(piece, done);
       // A slow client would hold a chunk for seconds, and a thousand of them all that there are.
-      const taken = this.outlet.isSlow ? undefined : this.chunks.take(this.file, part.place, part.length);
+      const taken = this.outlet.isSlow ? undefined : this.chunks.take(this.file, part.place);
       // Waited for also when the connection is gone: the descriptor is in use until then.
       const chunk = taken instanceof Promise ? await taken : taken;
       done += await (chunk === undefined ? this.#sendAlone(part) : this.#sendShared(chunk, part));
@@ -99,22 +113,47 @@ class Stored {
     }
   }
 
-  /** A part, by buffers that nobody shares; where sending fails the stream may have one still, and keeps it. */
+  /** A part, by memory that nobody shares. */
   async #sendAlone({ place, from, length }: Part): Promise<number> {
     const { outlet } = this;
     for (let done = 0; done < length;) {
       const wanted = Math.min(outlet.most, length - done);
-      const spare = outlet.isSlow || wanted <= smallBuffers.bytes ? smallBuffers : buffers;
-      const buffer = spare.take();
-      const bytes = buffer.subarray(0, Math.min(wanted, buffer.length));
-      const filled = await this.#fill(bytes, place, from + done);
-      // Not a write of nothing: as long as nothing has gone out, the client can still be told why.
-      if (filled > 0) await outlet.send(bytes.subarray(0, filled));
-      spare.give(buffer);
-      if (filled < bytes.length) throw truncated();
-      done += filled;
+      const { bytes, isWhole, giveBack } = await reads.run(() => this.#read(place, from + done, wanted));
+      try {
+        // Not a write of nothing: as long as nothing has gone out, the client can still be told why.
+        if (bytes.length > 0) await outlet.sendAtOnce(bytes);
+      } finally {
+        giveBack();
+      }
+      if (!isWhole) throw truncated();
+      done += bytes.length;
     }
     return length;
+  }
+
+  async #read(place: Place, from: number, wanted: number): Promise<Loan> {
+    const { buffer, giveBack } = this.#borrow(wanted);
+    const bytes = buffer.subarray(0, Math.min(wanted, buffer.length));
+    try {
+      const filled = await this.#fill(bytes, place, from);
+      return { bytes: bytes.subarray(0, filled), isWhole: filled === bytes.length, giveBack };
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+  }
+
+  /** Where sending fails the stream may have the memory still, and keeps it. */
+  #borrow(wanted: number): { readonly buffer: Buffer; readonly giveBack: () => void } {
+    const { outlet, chunks } = this;
+    const large = wanted > buffers.bytes && !outlet.isSlow ? chunks.borrow() : undefined;
+    if (large !== undefined) return { buffer: large, giveBack: () => chunks.giveBack(large, outlet.isClear) };
+    const spare = outlet.isSlow || wanted <= smallBuffers.bytes ? smallBuffers : buffers;
+    const buffer = spare.take();
+    const giveBack = () => {
+      if (outlet.isClear) spare.give(buffer);
+    };
+    return { buffer, giveBack };
   }
 
   async #fill(bytes: Buffer, place: Place, from: number): Promise<number> {

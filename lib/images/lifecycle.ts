@@ -12,7 +12,7 @@ import type { Image } from './image.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { Inventory } from './inventory.js';
 import type { ImageRecord } from './record.js';
-import { Slots } from './slots.js';
+import { Slots } from '../slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
 import type { Store } from './store.js';
 
@@ -64,7 +64,7 @@ export class Lifecycle {
   async bringUp(image: Image, arriving?: IncomingFile): Promise<void> {
     image.arriving = arriving;
     try {
-      if (arriving) await this.#slots.run(image.gone, () => this.#download(image, arriving));
+      if (arriving) await this.#slots.run(() => this.#download(image, arriving), image.gone);
       else await this.#verify(image);
       await this.prepare(image);
     } catch (error) {

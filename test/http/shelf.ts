@@ -23,40 +23,49 @@ t.test('buffers are made only until the shelf is full, and used again after that
   t.end();
 });
 
-t.test('what is wanted by one only passes through, and what was wanted again stays', (t) => {
-  const shelf = new Shelf(10, 16);
-  const wanted = ['a', 'b', 'c'];
-  for (const key of wanted) {
-    put(shelf, key);
-    shelf.find(key);
-  }
-  for (let index = 0; index < 1000; index++) put(shelf, `once ${index}`);
-  t.same(found(shelf, wanted), wanted);
-  t.equal(shelf.find('once 990'), undefined, 'an eighth of the room is for these');
-  t.not(shelf.find('once 999'), undefined);
-  t.end();
-});
-
-t.test('what comes back soon after it had to go stays the second time', (t) => {
-  const shelf = new Shelf(10, 16);
-  put(shelf, 'a');
-  for (let index = 0; index < 10; index++) put(shelf, `once ${index}`);
-  put(shelf, 'a');
-  for (let index = 0; index < 100; index++) put(shelf, `again ${index}`);
-  t.not(shelf.find('a'), undefined);
-  t.end();
-});
-
-t.test('when the shelf is full of what was wanted again, the one unused longest goes first', (t) => {
+t.test('when the shelf is full, the chunk that was unused longest goes first, and is remembered', (t) => {
   const shelf = new Shelf(10, 4);
   const keys = ['a', 'b', 'c', 'd'];
-  for (const key of keys) {
-    put(shelf, key);
-    shelf.find(key);
-  }
+  for (const key of keys) put(shelf, key);
   shelf.find('a');
   put(shelf, 'new');
   t.same(found(shelf, [...keys, 'new']), ['a', 'c', 'd', 'new']);
+  t.ok(shelf.wasWanted('b'));
+  t.end();
+});
+
+t.test('memory that is lent and given back is the first to be lent again', (t) => {
+  const shelf = new Shelf(10, 3);
+  const [one, two] = [shelf.borrow(), shelf.borrow()];
+  t.not(one, two);
+  if (one) shelf.giveBack(one, true);
+  if (two) shelf.giveBack(two, true);
+  t.equal(shelf.borrow(), two);
+  t.equal(shelf.borrow(), one);
+  t.end();
+});
+
+t.test('chunks make way for what is lent, unless they are in use', (t) => {
+  const shelf = new Shelf(10, 2);
+  const [unused, used] = [put(shelf, 'unused'), put(shelf, 'used', 1)];
+  const lent = shelf.borrow();
+  t.equal(lent, unused.buffer);
+  t.equal(shelf.find('unused'), undefined);
+  t.equal(shelf.borrow(), undefined);
+  t.equal(shelf.add('more', 4), undefined);
+  t.equal(shelf.find('used'), used);
+  if (lent) shelf.giveBack(lent, true);
+  t.equal(put(shelf, 'more').buffer, lent);
+  t.end();
+});
+
+t.test('memory that somebody below may still read is not used again, and leaves room for other', (t) => {
+  const shelf = new Shelf(10, 1);
+  const lent = shelf.borrow();
+  if (lent) shelf.giveBack(lent, false);
+  const next = shelf.borrow();
+  t.not(next, undefined);
+  t.not(next, lent);
   t.end();
 });
 

@@ -1,8 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { Slots } from '../../lib/images/slots.js';
-import { Random } from '../fixtures/random.js';
+import { Slots } from '../lib/slots.js';
+import { Random } from './fixtures/random.js';
 
 const patient = new AbortController().signal;
 
@@ -19,10 +19,10 @@ function setUp(count: number) {
     const ended = new Promise<string>((resolve, reject) => {
       finish = (error) => (error === undefined ? resolve(name) : reject(error));
     });
-    const done = slots.run(signal, () => {
+    const done = slots.run(() => {
       begun.push(name);
       return ended;
-    });
+    }, signal);
     const end = async (error?: Error) => {
       finish(error);
       await turn();
@@ -121,12 +121,12 @@ t.test('whatever ends, fails or gives up, the bound holds and nobody is forgotte
   const jobs = Array.from({ length: 300 }, async () => {
     const giveUp = new AbortController();
     if (random.below(3) === 0) setImmediate(() => giveUp.abort());
-    await slots.run(giveUp.signal, async () => {
+    await slots.run(async () => {
       most = Math.max(most, ++going);
       for (let turns = random.below(4); turns > 0; turns--) await turn();
       going -= 1;
       if (random.below(4) === 0) throw new Error('failed');
-    });
+    }, giveUp.signal);
   });
   await Promise.allSettled(jobs);
   t.equal(most, 3);
