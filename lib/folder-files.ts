@@ -1,8 +1,8 @@
-import { type BigIntStats, stat as statCallback } from 'node:fs';
+import { type BigIntStats, stat as statCallback, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { ifThere } from './errors.js';
-import { isSettled, stateOf } from './tree.js';
+import { isSettled, type OpenFile } from './tree.js';
 
 /** Half the cost of the one that Node gives out with promises, and one for each request. */
 const stat = promisify(statCallback);
@@ -24,10 +24,13 @@ export interface FolderFile {
   readonly realPath: string;
   /** Whether it may be served, by its real path: that can change. */
   readonly isServed: () => boolean;
+  /** Whether no other machine and no program is asked on the way to it. */
+  readonly isLocal: boolean;
+  /** What follows from its stats. */
+  readonly seen: Omit<OpenFile, 'sha256' | 'close'>;
 }
 
 interface Open extends FolderFile {
-  readonly state: string;
   users: number;
   /** Milliseconds since 1970. */
   readonly openedAt: number;
@@ -39,6 +42,24 @@ interface Open extends FolderFile {
 export interface UsedFile extends FolderFile {
   /** To be called once; never rejects. */
   readonly release: () => Promise<void>;
+}
+
+/** Whether stats are of the same file in the same state. */
+function isSame(a: BigIntStats, b: BigIntStats): boolean {
+  const isFile = a.ino === b.ino && a.dev === b.dev;
+  return isFile && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
+}
+
+/** What a path leads to now; undefined when it cannot be told: the file is opened anew then, and the error said there. */
+function look(path: string, isLocal: boolean): BigIntStats | undefined | Promise<BigIntStats | undefined> {
+  const options = { bigint: true } as const;
+  if (!isLocal) return ifThere(stat(path, options)).catch(() => undefined);
+  try {
+    // Not put off: of a file that is open the kernel has all of this in memory, and a thread would cost ten times as much.
+    return statSync(path, options);
+  } catch {
+    return undefined;
+  }
 }
 
 function isOld({ openedAt }: Open): boolean {
@@ -68,36 +89,35 @@ export class OpenFiles {
       return undefined;
     }
     const used = this.#use(file);
-    // What cannot be looked at now is opened anew, and the error is said there.
-    const stats = await ifThere(stat(path, { bigint: true })).catch(() => undefined);
-    const isSame = stats !== undefined && stateOf(stats) === file.state && file.isServed();
+    const stats = await look(path, file.isLocal);
+    const isCurrent = stats !== undefined && isSame(stats, file.stats) && file.isServed();
     // A later one may have come in its place.
     if (this.#files.get(path) === file) {
-      if (isSame) this.#keep(path, file);
+      if (isCurrent) this.#keep(path, file);
       else this.#drop(path);
     }
-    if (isSame) return used;
+    if (isCurrent) return used;
     await used.release();
     return undefined;
   }
 
   /** Takes over a file that a path has just led to, and closes it. */
-  add(path: string, { handle, stats, realPath, isServed }: FolderFile): UsedFile {
-    const state = stateOf(stats);
-    const file = { handle, stats, realPath, isServed, state, users: 0, openedAt: Date.now(), isKept: false };
+  add(path: string, opened: FolderFile): UsedFile {
+    const file = { ...opened, users: 0, openedAt: Date.now(), isKept: false };
     this.#drop(path);
     const used = this.#use(file);
     // Of one that has only just changed nobody could tell later whether it is the same.
-    if (isSettled(stats)) this.#keep(path, file);
+    if (isSettled(opened.stats)) this.#keep(path, file);
     return used;
   }
 
   #use(file: Open): UsedFile {
+    const { handle, stats, realPath, isServed, isLocal, seen } = file;
     file.users++;
     const release = async () => {
       if (--file.users === 0 && !file.isKept) await close(file);
     };
-    return { ...file, release };
+    return { handle, stats, realPath, isServed, isLocal, seen, release };
   }
 
   #keep(path: string, file: Open): void {

@@ -1,8 +1,9 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, readlink, realpath, type FileHandle } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { ServiceError, ifThere, systemCode } from './errors.js';
-import { OpenFiles, type UsedFile } from './folder-files.js';
+import { type FolderFile, OpenFiles, type UsedFile } from './folder-files.js';
+import { LocalFolders } from './folder-local.js';
 import { forEachBounded, namesIn } from './folder-names.js';
 import { SharedLookups } from './folder-lookups.js';
 import { modifiedOf, tagOf } from './folder-stats.js';
@@ -64,6 +65,7 @@ async function hold(handle: FileHandle): Promise<Held> {
 
 class FolderTree implements Tree {
   readonly #files = new OpenFiles();
+  readonly #local = new LocalFolders();
 
   constructor(
     private readonly root: string,
@@ -74,7 +76,7 @@ class FolderTree implements Tree {
     if (!path.every(canBeFound)) return undefined;
     try {
       const used = await this.#files.find([this.root, ...path].join('/'));
-      if (used !== undefined) return { type: 'file', file: await this.#describe(used) };
+      if (used !== undefined) return { type: 'file', file: await this.#file(used) };
       const root = await ifThere(realpath(this.root));
       if (root === undefined) return undefined;
       const found = await this.#find(root, path);
@@ -92,12 +94,14 @@ class FolderTree implements Tree {
         return { type: 'folder', modified: modifiedOf(held.stats), list: () => this.#list(root, held.realPath) };
       // Opened again through the descriptor that was checked: a second open by name could meet another file.
       const handle = await open(throughDescriptor(held.descriptor), readOnly);
-      const used = this.#files.add([this.root, ...path].join('/'), {
-        ...held,
-        handle,
+      const ownPath = [this.root, ...path].join('/');
+      const onTheWay = await Promise.all([ownPath, held.realPath].map((one) => this.#local.has(dirname(one))));
+      const used = this.#files.add(ownPath, {
+        ...{ handle, stats: held.stats, realPath: held.realPath, isLocal: !onTheWay.includes(false) },
         isServed: () => this.#isServed(root, held),
+        seen: describe(handle, held.stats),
       });
-      return { type: 'file', file: await this.#describe(used) };
+      return { type: 'file', file: await this.#file(used) };
     });
   }
 
@@ -133,20 +137,10 @@ class FolderTree implements Tree {
     return false;
   }
 
-  async #describe({ handle, stats, realPath, release }: UsedFile): Promise<OpenFile> {
+  async #file({ seen, stats, realPath, release }: UsedFile): Promise<OpenFile> {
     try {
-      const size = Number(stats.size);
       const sha256 = this.options.digest?.(realPath, stats);
-      return {
-        descriptor: handle.fd,
-        extents: size > 0 ? [{ offset: 0, length: size }] : [],
-        source: sourceOf(stats),
-        size,
-        modified: modifiedOf(stats),
-        tag: sha256 ?? tagOf(stats),
-        sha256,
-        close: release,
-      };
+      return { ...seen, tag: sha256 ?? seen.tag, sha256, close: release };
     } catch (error) {
       await release();
       throw error;
@@ -210,6 +204,19 @@ class FolderTree implements Tree {
     // An absolute target would tell clients how the host's disk is laid out.
     return isAbsolute(link) ? led : { ...led, link };
   }
+}
+
+/** What the stats of an open file say of it. */
+function describe(handle: FileHandle, stats: BigIntStats): FolderFile['seen'] {
+  const size = Number(stats.size);
+  return {
+    descriptor: handle.fd,
+    extents: size > 0 ? [{ offset: 0, length: size }] : [],
+    source: sourceOf(stats),
+    size,
+    modified: modifiedOf(stats),
+    tag: tagOf(stats),
+  };
 }
 
 function entryOf(name: string, stats: BigIntStats): Entry | undefined {

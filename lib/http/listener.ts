@@ -21,6 +21,7 @@ export interface ListenerOptions {
 export class Listener implements Answering {
   readonly #connections = new Map<Duplex, Connection>();
   readonly #reportAnswer = (error: Error) => this.options.log.debug(`answer: ${error.message}`);
+  readonly #unanswered: ConnectionExchange[] = [];
   #whenEmpty: (() => void) | undefined;
 
   constructor(
@@ -73,7 +74,12 @@ export class Listener implements Answering {
   }
 
   answer(exchange: ConnectionExchange): void {
-    void this.#answer(exchange);
+    // Those that come in one turn of the event loop are all read before the first is answered: with an answer after each
+    // one, its client would take the processor, and small files would take twice as long.
+    if (this.#unanswered.push(exchange) > 1) return;
+    setImmediate(() => {
+      for (const each of this.#unanswered.splice(0)) void this.#answer(each);
+    });
   }
 
   turnAway(exchange: ConnectionExchange): void {

@@ -4,8 +4,9 @@ import type { Pace } from './pace.js';
 import { Speed } from './speed.js';
 import { Scheduler } from './scheduler.js';
 
-/** Bytes of the first write. Each one that went well doubles it. */
+/** Bytes of the first write, and how much longer each one is that follows. */
 const firstBytes = 64 * 1024;
+const growth = 4;
 
 /** All answers of a process share its one event loop. */
 const scheduler = new Scheduler();
@@ -73,7 +74,7 @@ export class Outlet {
       if (inTurn) scheduler.run(write);
       else write();
     });
-    this.#most *= 2;
+    this.#most *= growth;
   }
 
   /** Gives the milliseconds that it took: to whom little is given is as slow as who takes little. */

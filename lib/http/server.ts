@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
 import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { ServiceError, messageOf } from '../errors.js';
+import { FairAccepting } from './fair-accepting.js';
 import { Listener, type ListenerOptions } from './listener.js';
 import { Places } from './places.js';
 import { responseClass } from './response.js';
@@ -137,6 +138,7 @@ export function serveSockets(options: ConnectionOptions): SocketServer {
   const listener = createListener(options);
   const { server } = listener;
   const ports = new Set<NetServer>();
+  const accepting = new FairAccepting();
   // Node watches over slow requests only from then on.
   server.emit('listening');
   return {
@@ -145,7 +147,10 @@ export function serveSockets(options: ConnectionOptions): SocketServer {
     },
     async listen(socket) {
       const port = createNetServer({ ...connectionOptions, noDelay: true, allowHalfOpen: true });
-      port.on('connection', (connection) => server.emit('connection', connection));
+      port.on('connection', (connection) => {
+        accepting.take();
+        server.emit('connection', connection);
+      });
       port.listen(socket, backlog);
       await once(port, 'listening');
       port.on('error', (error) => options.log.error(`server: ${error.message}`));

@@ -14,6 +14,9 @@ export class Kept {
   ) {}
 }
 
+/** Part of the room that may be lent. */
+const lentPart = 1 / 4;
+
 /**
  * Chunks up to one size, in buffers that are used again and again. When all are in use as chunks, the chunk that was
  * unused longest goes.
@@ -25,6 +28,7 @@ export class Shelf {
   /** The last one that was freed is the first one used again: it is still in the processor's cache. */
   readonly #free: Buffer[] = [];
   #buffers = 0;
+  #lent = 0;
 
   /**
    * @param bufferBytes the longest chunk
@@ -68,16 +72,24 @@ export class Shelf {
 
   /** The buffer of a chunk that was removed is free. */
   free({ buffer, isLost }: Kept): void {
-    this.giveBack(buffer, !isLost);
+    this.#drop(buffer, !isLost);
   }
 
-  /** Lends a buffer for bytes that are not kept; undefined when all are in use. */
+  /** Lends a buffer for bytes that are not kept; undefined when too many are lent, or all are in use. */
   borrow(): Buffer | undefined {
-    return this.#free.pop() ?? this.#fresh() ?? this.#evict();
+    if (this.#lent >= this.room * lentPart) return undefined;
+    const buffer = this.#free.pop() ?? this.#fresh() ?? this.#evict();
+    if (buffer !== undefined) this.#lent++;
+    return buffer;
   }
 
   /** @param isUnused false when somebody below may still read it */
   giveBack(buffer: Buffer, isUnused: boolean): void {
+    this.#lent--;
+    this.#drop(buffer, isUnused);
+  }
+
+  #drop(buffer: Buffer, isUnused: boolean): void {
     if (isUnused) this.#free.push(buffer);
     else this.#buffers--;
   }

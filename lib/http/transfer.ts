@@ -45,6 +45,7 @@ const reads = new Slots(4);
 const smallBuffers = new SpareBuffers(16 * 1024, 256);
 /** For the first pieces of the others, and where no chunk's memory can be had. */
 const buffers = new SpareBuffers(128 * 1024, 16);
+const mostBuffers = 64;
 const zeros = Buffer.alloc(128 * 1024);
 const noChunks = new ChunkCache(0);
 
@@ -143,17 +144,16 @@ class Stored {
     }
   }
 
-  /** Where sending fails the stream may have the memory still, and keeps it. */
+  /** Much memory only for clients that may be fast, and as long as few have it: nobody is known before some writes. */
   #borrow(wanted: number): { readonly buffer: Buffer; readonly giveBack: () => void } {
     const { outlet, chunks } = this;
-    const large = wanted > buffers.bytes && !outlet.isSlow ? chunks.borrow() : undefined;
+    const isSmall = outlet.isSlow || wanted <= smallBuffers.bytes;
+    const large = isSmall || wanted <= buffers.bytes ? undefined : chunks.borrow();
     if (large !== undefined) return { buffer: large, giveBack: () => chunks.giveBack(large, outlet.isClear) };
-    const spare = outlet.isSlow || wanted <= smallBuffers.bytes ? smallBuffers : buffers;
+    const spare = isSmall || buffers.taken >= mostBuffers ? smallBuffers : buffers;
     const buffer = spare.take();
-    const giveBack = () => {
-      if (outlet.isClear) spare.give(buffer);
-    };
-    return { buffer, giveBack };
+    // Where sending fails the stream may have the memory still.
+    return { buffer, giveBack: () => spare.give(buffer, outlet.isClear) };
   }
 
   async #fill(bytes: Buffer, place: Place, from: number): Promise<number> {

@@ -8,15 +8,16 @@
  *   --only NAME  one measurement: one, hundred, different, small, fairness, memory, spread or idle
  *   --workers N  processes of ours and of nginx (one for each core, at most 4)
  *
- * It needs cc and libc6-dev, genisoimage, and 2 GB there; nginx and caddy are left out where they are not installed, and so
+ * It needs cc and libc6-dev, genisoimage, and 4 GB there; nginx and caddy are left out where they are not installed, and so
  * are the packages where npm cannot install them. Memory is PSS of all processes of a server. Ratios are the middle ones
  * of the rounds.
  *
  * nginx has the kernel send the file (sendfile(2)), which copies nothing; Node cannot, so that what ours sends is copied.
  * `copying` in the table is a server in C that does nothing else (southbound/copying.c): it copies the set larger than the
- * cache twice, from the file and into the socket, and all else once, from its memory. What is between it and nginx is the
- * price of copying on this machine; what is between it and ours is our own. `idle Node processes` are as many as ours that
- * do nothing: the least memory of so many. Neither has targets: where ours fails one, what they reach stands below it.
+ * cache twice, from the file and into the socket, and all else once, from its memory. `bare Node` is the same on Node
+ * (southbound/bare-node.ts). What is between nginx and these is the price of copying and of Node on this machine; what is
+ * between them and ours is our own. `idle Node processes` are as many as ours that do nothing: the least memory of so many.
+ * None of them has targets: where ours fails one, what they reach stands below it.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -48,7 +49,7 @@ const sizes = {
   large: 32 * 2 ** 20,
   small: 4096,
   smallFiles: 100,
-  member: (quick ? 4 : 8) * 2 ** 20,
+  member: (quick ? 4 : 16) * 2 ** 20,
   members: 100,
 };
 const idleConnections = 5000;
@@ -84,12 +85,12 @@ async function measureOurs(
   const service = await peers.startOurs(later, folder, folder, workers);
   if (hasIso) await peers.addImage(service);
   const own = peers.ourContenders(service, hasIso);
-  const copying = await peers.startCopying(later, folder, Math.max(workers, 1), [largePath, ...smallSet]);
+  const bounds = await peers.startBounds(later, folder, Math.max(workers, 1), [largePath, ...smallSet]);
   const fast = others.filter(({ isSlow }) => !isSlow);
   for (const name of ['one', 'hundred', 'small'] as const) {
-    if (isWanted(name)) await measureLoad(run, [...own, ...others, copying], loads[name]);
+    if (isWanted(name)) await measureLoad(run, [...own, ...others, ...bounds], loads[name]);
   }
-  if (isWanted('different')) await measureLoad(run, [...own, ...fast, copying], loads.different);
+  if (isWanted('different')) await measureLoad(run, [...own, ...fast, ...bounds], loads.different);
   if (isWanted('fairness')) await measureFairness(run, [...own, ...fast], service);
   return (await treeOf(service.pid)).length;
 }

@@ -34,10 +34,11 @@ t.test('when the shelf is full, the chunk that was unused longest goes first, an
   t.end();
 });
 
-t.test('memory that is lent and given back is the first to be lent again', (t) => {
-  const shelf = new Shelf(10, 3);
+t.test('memory that is lent and given back is the first to be lent again; a quarter may be lent', (t) => {
+  const shelf = new Shelf(10, 8);
   const [one, two] = [shelf.borrow(), shelf.borrow()];
   t.not(one, two);
+  t.equal(shelf.borrow(), undefined);
   if (one) shelf.giveBack(one, true);
   if (two) shelf.giveBack(two, true);
   t.equal(shelf.borrow(), two);

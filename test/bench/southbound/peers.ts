@@ -36,6 +36,8 @@ export const ours = 'image-service';
 export const oursInIso = 'image-service, inside an ISO';
 /** A server that does nothing but copy (copying.c): no other to win against, but the limit of all that copy. */
 export const copying = 'copying';
+/** The same on Node (bare-node.ts). */
+export const bareNode = 'bare Node';
 /** As many Node processes as ours, which do nothing. */
 export const idleNodes = 'idle Node processes';
 const packages = ['send', 'sirv', 'serve-handler'] as const;
@@ -146,19 +148,25 @@ async function startPackage(later: Later, folder: string, name: string): Promise
 }
 
 /**
- * Starts the server that does nothing but copy.
- * @param paths files that it is to have in memory, as every server that keeps what is wanted often
+ * Starts the servers that do nothing but copy.
+ * @param paths files that they are to have in memory, as every server that keeps what is wanted often
  */
-export async function startCopying(
+export async function startBounds(
   later: Later,
   folder: string,
   workers: number,
   paths: readonly string[],
-): Promise<Contender> {
-  const program = await compile('copying', folder);
-  const held = paths.map((path) => plainPrefix + path);
-  const child = launch(later, program, [String(workers), join(folder, 'static'), ...held]);
-  return { name: copying, server: await untilPrinted(copying, child), prefix: plainPrefix, isSlow: false };
+): Promise<Contender[]> {
+  const args = [String(workers), join(folder, 'static'), ...paths.map((path) => plainPrefix + path)];
+  const script = fileURLToPath(new URL('bare-node.js', import.meta.url));
+  const commands: [name: string, child: ChildProcess][] = [
+    [copying, launch(later, await compile('copying', folder), args)],
+    [bareNode, launch(later, process.execPath, [...nodeOptions, script, ...args])],
+  ];
+  const started = commands.map(async ([name, child]) => {
+    return { name, server: await untilPrinted(name, child), prefix: plainPrefix, isSlow: false };
+  });
+  return Promise.all(started);
 }
 
 /** Starts Node processes that do nothing. @returns their ids, when all are there */

@@ -77,12 +77,16 @@ function inTurn<T>(contenders: readonly T[], round: number): T[] {
   return [...contenders.slice(first), ...contenders.slice(0, first)];
 }
 
+/** How often a load is put on each one before it is measured. */
+const warmUps = 2;
+
 /** Puts a load on each contender in turn, several times. */
 export async function measureLoad({ drain, results, rounds }: Run, contenders: readonly Contender[], load: Load) {
   announce(load.title);
-  // What is compiled and kept after some requests is not what the first request finds.
-  for (const contender of contenders)
-    await measure(drain, contender, { ...load, connections: Math.ceil(load.connections / 5) });
+  // What is compiled and kept after many requests is not what the first ones find.
+  for (let time = 0; time < warmUps; time++) {
+    for (const contender of contenders) await measure(drain, contender, load);
+  }
   for (let round = 0; round < rounds; round++) {
     for (const contender of inTurn(contenders, round)) {
       results.add(load.title, contender.name, await measure(drain, contender, load));
