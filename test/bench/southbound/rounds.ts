@@ -80,12 +80,19 @@ function inTurn<T>(contenders: readonly T[], round: number): T[] {
 /** How often a load is put on each one before it is measured. */
 const warmUps = 2;
 
-/** Puts a load on each contender in turn, several times. */
-export async function measureLoad({ drain, results, rounds }: Run, contenders: readonly Contender[], load: Load) {
+/**
+ * Puts a load on each contender in turn, several times.
+ * @param warmUp the load that goes before: what is compiled and kept after many requests is not what the first ones find
+ */
+export async function measureLoad(
+  { drain, results, rounds }: Run,
+  contenders: readonly Contender[],
+  load: Load,
+  warmUp = load,
+): Promise<void> {
   announce(load.title);
-  // What is compiled and kept after many requests is not what the first ones find.
   for (let time = 0; time < warmUps; time++) {
-    for (const contender of contenders) await measure(drain, contender, load);
+    for (const contender of contenders) await measure(drain, contender, warmUp);
   }
   for (let round = 0; round < rounds; round++) {
     for (const contender of inTurn(contenders, round)) {
