@@ -90,11 +90,14 @@ export class Outlet {
     this.#hasBegun = true;
     this.#isWriting = true;
     const began = this.now() - waited;
+    // Corked by itself, an answer would be written at the next tick, when others have been given their turn already.
+    this.target.cork();
     this.target.write(bytes, (error) => {
       this.#isWriting = false;
       this.#speed.add(bytes.length, this.now() - began);
       done(error && gone());
     });
+    this.target.uncork();
   }
 
   // A pipelined answer that waits for its turn is never told that its connection has closed.

@@ -8,7 +8,7 @@ const workPerTurn = 0.5;
  */
 export class Scheduler {
   readonly #waiting: (() => void)[] = [];
-  #began = 0;
+  #isScheduled = false;
 
   /** @param now milliseconds */
   constructor(private readonly now = () => performance.now()) {}
@@ -16,31 +16,25 @@ export class Scheduler {
   /** Does this in a later turn of the event loop, after all that was given before it. */
   run(work: () => void): void {
     this.#waiting.push(work);
-    if (this.#waiting.length === 1) this.#nextTurn();
+    this.#schedule();
   }
 
-  #nextTurn(): void {
-    setImmediate(() => {
-      this.#began = this.now();
-      this.#next();
-    });
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#turn());
   }
 
-  #next(): void {
-    const work = this.#waiting[0];
-    if (work === undefined) return;
+  #turn(): void {
+    this.#isScheduled = false;
+    const began = this.now();
     try {
-      work();
+      for (let work = this.#waiting.shift(); work !== undefined; work = this.#waiting.shift()) {
+        work();
+        if (this.now() - began >= workPerTurn) break;
+      }
     } finally {
-      // Not before: what is given by this work itself must find that somebody is at work.
-      this.#waiting.shift();
-      // Node writes a piece of an answer at the next tick only: it belongs to what is measured.
-      if (this.#waiting.length > 0) process.nextTick(() => this.#goOn());
+      if (this.#waiting.length > 0) this.#schedule();
     }
-  }
-
-  #goOn(): void {
-    if (this.now() - this.#began < workPerTurn) this.#next();
-    else this.#nextTurn();
   }
 }
