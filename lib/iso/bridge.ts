@@ -66,7 +66,7 @@ class BridgeFolder implements IsoFolder {
 
   #entryOf(name: string, entry: IsoEntry, pairs: Pairs): IsoEntry {
     if (entry.type === 'folder') return new BridgeFolder(this.cache, this, name, entry, pairs.folders.get(entry));
-    const other = entry.type === 'file' ? pairs.files.get(entry) : undefined;
+    const other = entry.type === 'file' ? pairs.files.get(name) : undefined;
     return entry.type === 'file' && other !== undefined ? withBytesOf(entry, other) : entry;
   }
 }

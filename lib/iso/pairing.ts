@@ -8,7 +8,8 @@ const sizeModulus = 2 ** 32;
 
 /** The entries of a folder in Rock Ridge, and the same ones in UDF. */
 export interface Pairs {
-  readonly files: ReadonlyMap<IsoFile, IsoFile>;
+  /** By name in Rock Ridge: what UDF says of the file. */
+  readonly files: ReadonlyMap<string, IsoFile>;
   readonly folders: ReadonlyMap<IsoFolder, IsoFolder>;
   /** What UDF alone has, by name. */
   readonly unpaired: ReadonlyMap<string, IsoEntry>;
@@ -22,6 +23,12 @@ function startOf({ extents }: IsoFile): number | undefined {
 function agree(file: IsoFile, other: IsoFile): boolean {
   const stored = file.zisofs === undefined ? file.size : file.extents.reduce((sum, { length }) => sum + length, 0);
   return other.size >= stored && (other.size - stored) % sizeModulus === 0;
+}
+
+/** Whether two files of one name are the same one: both lead to the same bytes. */
+function isSame(file: IsoFile, other: IsoFile): boolean {
+  const start = startOf(file);
+  return start !== undefined && start === startOf(other) && agree(file, other);
 }
 
 /** What is left of a folder that cannot be read: nothing, as there is the other tree. */
@@ -54,36 +61,33 @@ export async function readBoth(
 
 /** Pairs the entries of one folder: certain ones first, so that no other entry gets their counterparts. */
 class Pairing implements Pairs {
-  readonly files = new Map<IsoFile, IsoFile>();
+  readonly files = new Map<string, IsoFile>();
   readonly folders = new Map<IsoFolder, IsoFolder>();
-  readonly unpaired: Map<string, IsoEntry>;
+  readonly unpaired = new Map<string, IsoEntry>();
   /** What Rock Ridge alone has. */
-  readonly #left: Map<string, IsoEntry>;
+  readonly #left = new Map<string, IsoEntry>();
   readonly #turns = new Turns();
 
-  constructor(
-    own: Children,
-    others: Children,
-    private readonly budget: Budget | undefined,
-  ) {
-    this.unpaired = new Map(others);
-    this.#left = new Map(own);
-  }
+  constructor(private readonly budget: Budget | undefined) {}
 
-  /** Nearly all of them: those of one name that begin at one place. */
-  async pairSame(): Promise<void> {
-    for (const [name, entry] of this.#left) {
+  /** Nearly all of them: those of one name that begin at one place. What remains is for the others. */
+  async pairSame(own: Children, others: Children): Promise<void> {
+    for (const [name, entry] of own) {
       if (this.#turns.isDue) await this.#turns.take();
-      const other = this.unpaired.get(name);
-      if (entry.type !== 'file' || other?.type !== 'file') continue;
-      const start = startOf(entry);
-      if (start !== undefined && start === startOf(other) && agree(entry, other))
-        this.#pairFiles(name, entry, name, other);
+      const other = others.get(name);
+      if (entry.type === 'file' && other?.type === 'file' && isSame(entry, other)) this.files.set(name, other);
+      else this.#left.set(name, entry);
+    }
+    if (this.files.size === others.size) return;
+    for (const [name, other] of others) {
+      if (this.#turns.isDue) await this.#turns.take();
+      if (!this.files.has(name)) this.unpaired.set(name, other);
     }
   }
 
   /** By where they begin on the disc: writers change names, but both trees lead to the same bytes. */
   async pairByStart(): Promise<void> {
+    if (this.unpaired.size === 0) return;
     const starts = new Map<number, [name: string, file: IsoFile]>();
     for (const [name, other] of this.unpaired) {
       if (this.#turns.isDue) await this.#turns.take();
@@ -95,7 +99,7 @@ class Pairing implements Pairs {
       const start = entry.type === 'file' ? startOf(entry) : undefined;
       const [name, other] = (start === undefined ? undefined : starts.get(start)) ?? [];
       if (entry.type === 'file' && name !== undefined && other !== undefined && agree(entry, other)) {
-        this.#pairFiles(ownName, entry, name, other);
+        this.#pairFiles(ownName, name, other);
       }
     }
     // One file of UDF may have several names, of which Rock Ridge has other ones.
@@ -111,7 +115,7 @@ class Pairing implements Pairs {
       if (entry.type === 'folder' && other?.type === 'folder') this.#pairFolders(entry, name, other);
       else if (entry.type === 'link' && other !== undefined) this.unpaired.delete(name);
       else if (entry.type === 'file' && other?.type === 'file' && agree(entry, other)) {
-        this.#pairFiles(name, entry, name, other);
+        this.#pairFiles(name, name, other);
       }
     }
   }
@@ -155,8 +159,8 @@ class Pairing implements Pairs {
     return starts;
   }
 
-  #pairFiles(ownName: string, file: IsoFile, name: string, other: IsoFile): void {
-    this.files.set(file, other);
+  #pairFiles(ownName: string, name: string, other: IsoFile): void {
+    this.files.set(ownName, other);
     this.#left.delete(ownName);
     this.unpaired.delete(name);
   }
@@ -178,8 +182,8 @@ export async function pairFolder(
   budget: Budget | undefined,
   isGuessing = true,
 ): Promise<Pairs> {
-  const pairing = new Pairing(own, others, budget);
-  await pairing.pairSame();
+  const pairing = new Pairing(budget);
+  await pairing.pairSame(own, others);
   await pairing.pairByStart();
   await pairing.pairByName();
   await pairing.pairByContents();
