@@ -20,13 +20,14 @@ import { machine, print, spread } from './setup.js';
 const entries = 50_000;
 const inFolder = 250;
 const runs = 9;
-/** Milliseconds, megabytes, milliseconds. */
+/** Milliseconds for each tree, megabytes, milliseconds. */
 const limits = { time: 500, memory: 100, block: 20 };
 
-const views: readonly (readonly [what: string, view: ViewChoice])[] = [
-  ['Rock Ridge', 'rockridge'],
-  ['UDF', 'udf'],
-  ['Rock Ridge with what UDF says of sizes', 'auto'],
+/** A bridge disc has the tree twice, and both are read. */
+const views: readonly (readonly [what: string, view: ViewChoice, trees: number])[] = [
+  ['Rock Ridge', 'rockridge', 1],
+  ['UDF', 'udf', 1],
+  ['Both trees of a bridge disc', 'auto', 2],
 ];
 
 interface Figures {
@@ -107,14 +108,14 @@ function say(what: string, figures: readonly number[], limit: number, unit: stri
   if (!holds) process.exitCode = 1;
 }
 
-async function report(path: string, what: string, view: ViewChoice): Promise<void> {
+async function report(path: string, ...[what, view, trees]: (typeof views)[number]): Promise<void> {
   const figures: Figures[] = [];
   for (let index = 0; index < runs; index++) figures.push(await measureElsewhere(path, view));
   const found = figures[0]?.found ?? 0;
   const { median } = spread(figures.map(({ time }) => time));
   print(`${what}, ${found} entries, ${runs} runs: ${Math.round((found / median) * 1000)} entries a second`);
   const column = (name: 'time' | 'memory' | 'block') => figures.map((one) => one[name]);
-  say('the whole tree', column('time'), limits.time, 'ms');
+  say('the whole tree', column('time'), limits.time * trees, 'ms');
   say('peak of memory over the start', column('memory'), limits.memory, 'MB');
   say('longest block of the event loop', column('block'), limits.block, 'ms');
 }
@@ -124,7 +125,7 @@ async function main(): Promise<void> {
   try {
     print(machine());
     const iso = await makeIso(folder);
-    for (const [what, view] of views) await report(iso, what, view);
+    for (const view of views) await report(iso, ...view);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

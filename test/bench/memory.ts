@@ -11,8 +11,8 @@ import { type Bench, machine, print, withService } from './setup.js';
 
 const bytes = 4 * 2 ** 30;
 const clients = 20;
-/** Megabytes. */
-const limit = 150;
+/** Megabytes: what is allowed beside the chunks of files that are kept (`chunkCache`). */
+const limit = 150 + (128 * 2 ** 20) / 1e6;
 
 async function curl(...args: readonly string[]): Promise<void> {
   const { code, stderr } = await run('curl', ['-fsS', '--noproxy', '*', ...args]);
@@ -55,7 +55,9 @@ async function measure({ pid, north, south, folder }: Bench): Promise<void> {
     ),
   ];
   const worst = Math.max(...peaks);
-  print(`${worst < limit ? 'Holds' : 'FAILS'}: ${worst.toFixed(0)} MB at most, where ${limit} MB are allowed.`);
+  print(
+    `${worst < limit ? 'Holds' : 'FAILS'}: ${worst.toFixed(0)} MB at most, where ${limit.toFixed(0)} MB are allowed.`,
+  );
   if (worst >= limit) process.exitCode = 1;
 }
 
