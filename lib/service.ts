@@ -113,10 +113,16 @@ function setupOf(config: Config, count: number, { iso, common }: Stores): Worker
   };
 }
 
-/** Does what a worker process asks for. */
-async function answer(question: Question, stores: Stores, rates: RateLimit | undefined): Promise<void> {
+/** Does what a worker process asks for. @param signal nobody wants it any more */
+async function answer(
+  question: Question,
+  signal: AbortSignal,
+  { stores, rates }: { readonly stores: Stores; readonly rates: RateLimit | undefined },
+): Promise<void> {
   if (question.type === 'checksums') return stores[question.place].checksums();
   const pace = rates?.paceOf(question.address);
+  // What somebody waits for who has left would be missing for all others of the address.
+  signal.addEventListener('abort', () => pace?.release());
   await pace?.take(question.bytes);
   pace?.release();
 }
@@ -129,7 +135,10 @@ async function openStores(
   rates: RateLimit | undefined,
 ): Promise<[Stores, WorkerPool | undefined]> {
   const count = workerCount(config);
-  const pool = count === 0 ? undefined : new WorkerPool({ log, answer: (question) => answer(question, stores, rates) });
+  const pool =
+    count === 0
+      ? undefined
+      : new WorkerPool({ log, answer: (question, signal) => answer(question, signal, { stores, rates }) });
   const open = (place: Place, key: 'isoDir' | 'microkernelDir') => {
     const tell = (name: string, value: KnownFile | undefined) =>
       pool?.tell({ kind: 'file', place, key: name, value }) ?? Promise.resolve(undefined);

@@ -10,8 +10,8 @@ export interface PoolOptions {
   readonly log: Log;
   /** Milliseconds that a worker has to answer. */
   readonly patience?: number;
-  /** Does what a worker asks for. */
-  answer(question: Question): Promise<void>;
+  /** Does what a worker asks for. @param signal nobody wants it any more */
+  answer(question: Question, signal: AbortSignal): Promise<void>;
 }
 
 /** Milliseconds: a worker that has lived as long did not die of its start. */
@@ -107,7 +107,7 @@ export class WorkerPool {
     const began = Date.now();
     const worker: WorkerProcess = new WorkerProcess({
       ...{ log, patience },
-      answer: (question) => this.options.answer(question),
+      answer: (question, signal) => this.options.answer(question, signal),
       onEnd: (how) => {
         if (!this.#workers.delete(worker) || this.#stopping.signal.aborted) return;
         log.error(`a worker process ended (${how}) and is started again`);

@@ -57,4 +57,6 @@ export type FromWorker =
   | { readonly type: 'failed'; readonly message: string }
   | Answer
   | { readonly type: 'question'; readonly ask: number; readonly what: Question }
+  /** It wants nothing of this question any more, and still gets its answer. */
+  | { readonly type: 'withdraw'; readonly ask: number }
   | { readonly type: 'log'; readonly level: Level; readonly message: string };

@@ -18,14 +18,19 @@ export interface WorkerOptions {
   /** Milliseconds that it has to answer: one that does not hangs, and is ended. */
   readonly patience: number;
   onEnd(how: string): void;
-  /** Does what a worker asks for; what it rejects with is told to the worker in words. */
-  answer(question: Question): Promise<void>;
+  /**
+   * Does what a worker asks for; what it rejects with is told to the worker in words.
+   * @param signal nobody wants it any more
+   */
+  answer(question: Question, signal: AbortSignal): Promise<void>;
 }
 
 /** A worker process, as the main process sees it. */
 export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #questions = new Questions();
+  /** What it asks for and is not answered yet. */
+  readonly #asked = new Map<number, AbortController>();
   /** Resolves when the process has gone. */
   readonly ended: Promise<void>;
   #isOpen = false;
@@ -40,6 +45,7 @@ export class WorkerProcess {
       const end = (how: string) => {
         clearInterval(this.#watch);
         this.#questions.end();
+        for (const asked of this.#asked.values()) asked.abort();
         this.#ready?.(new ServiceError('INTERNAL', `A worker process ended at its start: ${how}`));
         resolve();
         this.options.onEnd(how);
@@ -132,6 +138,9 @@ export class WorkerProcess {
       case 'question':
         void this.#answer(message.ask, message.what);
         break;
+      case 'withdraw':
+        this.#asked.get(message.ask)?.abort();
+        break;
       case 'log':
         this.options.log[message.level](message.message);
         break;
@@ -139,7 +148,10 @@ export class WorkerProcess {
   }
 
   async #answer(ask: number, question: Question): Promise<void> {
-    const failure = await this.options.answer(question).then(() => undefined, messageOf);
+    const asked = new AbortController();
+    this.#asked.set(ask, asked);
+    const failure = await this.options.answer(question, asked.signal).then(() => undefined, messageOf);
+    this.#asked.delete(ask);
     this.#send({ type: 'answer', ask, failure });
   }
 }

@@ -22,8 +22,17 @@ function send(message: FromWorker): void {
 class MainProcess {
   readonly questions = new Questions();
 
-  async ask(what: Question): Promise<void> {
-    const failure = await this.questions.ask((ask) => send({ type: 'question', ask, what }));
+  /** @param signal nothing is wanted of it any more */
+  async ask(what: Question, signal?: AbortSignal): Promise<void> {
+    let ask = 0;
+    const withdraw = () => send({ type: 'withdraw', ask });
+    const answered = this.questions.ask((number) => {
+      ask = number;
+      send({ type: 'question', ask, what });
+    });
+    signal?.addEventListener('abort', withdraw);
+    const failure = await answered;
+    signal?.removeEventListener('abort', withdraw);
     if (failure !== undefined) throw new Error(failure);
   }
 }
@@ -36,8 +45,9 @@ class SharedRates implements Rates {
   ) {}
 
   paceOf(address: string): ClientPace {
-    const take = (bytes: number) => this.main.ask({ type: 'pace', address, bytes });
-    return { bytes: pieceOf(this.bytesPerSecond), take, release: () => undefined };
+    const released = new AbortController();
+    const take = (bytes: number) => this.main.ask({ type: 'pace', address, bytes }, released.signal);
+    return { bytes: pieceOf(this.bytesPerSecond), take, release: () => released.abort() };
   }
 }
 

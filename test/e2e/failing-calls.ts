@@ -493,8 +493,10 @@ t.test('every call of the file system fails once', async (t) => {
       for (const [run, fault] of faultsOf(watch.calls, index).entries()) {
         const { watch, broken } = await runOnce(t, scenario, ready, join(base, `run-${index}-${run}`), fault);
         t.same(broken, [], `${titleOf(fault)}, the ${fault.turn}. time: ${fault.code}`);
-        // How many reads and writes there are is up to the network, and digests are made up and kept in the background.
-        if (fault.turn === 1 && fault.place !== 'state') t.ok(watch.isMet, `${titleOf(fault)} has failed`);
+        // How many reads and writes there are is up to the network; digests are made up in the background, and kept, by a
+        // start also in the inventory.
+        const isByChance = fault.place === 'state' || (scenario.isStart === true && fault.place === 'inventory');
+        if (fault.turn === 1 && !isByChance) t.ok(watch.isMet, `${titleOf(fault)} has failed`);
       }
       await rm(ready, { recursive: true });
     });

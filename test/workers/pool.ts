@@ -3,8 +3,9 @@ import { request } from 'node:http';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { createLog, type Log } from '../../lib/log.js';
-import { WorkerPool } from '../../lib/workers/pool.js';
+import { createLog } from '../../lib/log.js';
+import { type PoolOptions, WorkerPool } from '../../lib/workers/pool.js';
+import type { Question } from '../../lib/workers/protocol.js';
 import { type Answer, ask } from '../fixtures/client.js';
 import { startTestService, temporaryFolder, type TestService } from '../fixtures/service.js';
 import { begin } from '../fixtures/slow-download.js';
@@ -193,19 +194,38 @@ t.test('all connections of an address share its rate limit, whichever workers ha
   t.ok(bytes <= most, `${bytes} bytes, where ${most.toFixed(0)} are allowed`);
 });
 
-/** Workers without a service. */
-async function startAlone(t: Test, log: Log, patience: number): Promise<WorkerPool> {
+/** A worker without a service, on a folder. */
+async function startAlone(t: Test, options: Partial<PoolOptions>, rateLimit = 0) {
   const folder = await temporaryFolder(t);
   await chmod(folder, 0o755);
-  const pool = new WorkerPool({ log, answer: () => Promise.resolve(), patience });
+  const log = createLog(0, () => undefined);
+  const pool = new WorkerPool({ log, answer: () => Promise.resolve(), ...options });
   t.teardown(() => pool.stop(0));
   await pool.start(1, {
-    ...{ httpTimeout: 1000, maxConnections: 10, rateLimit: 0, chunkCache: 0, southboundWait: 0, apiRoot: '/' },
+    ...{ httpTimeout: 1000, maxConnections: 10, rateLimit, chunkCache: 0, southboundWait: 0, apiRoot: '/' },
     ...{ httpFileServiceRootDir: folder, inventoryFile: join(folder, 'inventory.json'), minLogLevel: 0 },
     ...{ stores: { iso: folder, common: folder }, user: undefined, folders: {} },
   });
-  return pool;
+  return { pool, folder };
 }
+
+t.test('what a client has asked for that leaves is not waited for any more', async (t) => {
+  const asked: AbortSignal[] = [];
+  const answer = async (question: Question, signal: AbortSignal) => {
+    t.match(question, { type: 'pace', address: '127.0.0.1', bytes: 4 });
+    asked.push(signal);
+    await once(signal, 'abort');
+  };
+  const { pool, folder } = await startAlone(t, { answer }, 1000);
+  await writeFile(join(folder, 'file'), 'text');
+  const { port } = await pool.listen('127.0.0.1', 0);
+  const client = request(`http://127.0.0.1:${port}/file`).on('error', () => undefined);
+  client.end();
+  await waitFor('the question', () => asked.length === 1);
+  t.notOk(asked[0]?.aborted);
+  client.destroy();
+  await waitFor('its end', () => asked[0]?.aborted === true);
+});
 
 async function untilReplaced(worker: number): Promise<void> {
   await waitFor('another worker', async () => (await workersOf(process.pid)).some((pid) => pid !== worker));
@@ -213,11 +233,8 @@ async function untilReplaced(worker: number): Promise<void> {
 
 t.test('a worker that does not answer is ended, and whoever waits for it goes on', async (t) => {
   const lines: string[] = [];
-  const pool = await startAlone(
-    t,
-    createLog(0, (line) => lines.push(line)),
-    300,
-  );
+  const log = createLog(0, (line) => lines.push(line));
+  const { pool } = await startAlone(t, { log, patience: 300 });
   const [worker = 0] = await workersOf(process.pid);
   process.kill(worker, 'SIGSTOP');
   t.equal(await pool.tell({ kind: 'image', key: 'x', value: undefined }), undefined);
@@ -226,11 +243,7 @@ t.test('a worker that does not answer is ended, and whoever waits for it goes on
 });
 
 t.test('one that hangs is ended also when nobody waits for it', async (t) => {
-  await startAlone(
-    t,
-    createLog(0, () => undefined),
-    300,
-  );
+  await startAlone(t, { patience: 300 });
   const [worker = 0] = await workersOf(process.pid);
   process.kill(worker, 'SIGSTOP');
   await untilReplaced(worker);
