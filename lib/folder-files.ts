@@ -2,7 +2,7 @@ import { type BigIntStats, stat as statCallback, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { ifThere } from './errors.js';
-import { isSettled, type OpenFile } from './tree.js';
+import type { OpenFile } from './tree.js';
 
 /** Half the cost of the one that Node gives out with promises, and one for each request. */
 const stat = promisify(statCallback);
@@ -26,6 +26,8 @@ export interface FolderFile {
   readonly isServed: () => boolean;
   /** Whether no other machine and no program is asked on the way to it. */
   readonly isLocal: boolean;
+  /** Whether the stats, when they were taken, told its state (`isSettled` of the tree). */
+  readonly isSettled: boolean;
   /** What follows from its stats. */
   readonly seen: Omit<OpenFile, 'sha256' | 'close'>;
 }
@@ -107,17 +109,17 @@ export class OpenFiles {
     this.#drop(path);
     const used = this.#use(file);
     // Of one that has only just changed nobody could tell later whether it is the same.
-    if (isSettled(opened.stats)) this.#keep(path, file);
+    if (opened.isSettled) this.#keep(path, file);
     return used;
   }
 
   #use(file: Open): UsedFile {
-    const { handle, stats, realPath, isServed, isLocal, seen } = file;
+    const { handle, stats, realPath, isServed, isLocal, isSettled, seen } = file;
     file.users++;
     const release = async () => {
       if (--file.users === 0 && !file.isKept) await close(file);
     };
-    return { handle, stats, realPath, isServed, isLocal, seen, release };
+    return { handle, stats, realPath, isServed, isLocal, isSettled, seen, release };
   }
 
   #keep(path: string, file: Open): void {

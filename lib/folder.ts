@@ -7,7 +7,7 @@ import { LocalFolders } from './folder-local.js';
 import { forEachBounded, namesIn } from './folder-names.js';
 import { SharedLookups } from './folder-lookups.js';
 import { modifiedOf, tagOf } from './folder-stats.js';
-import { type Entry, type Match, type Node, type OpenFile, sourceOf, type Tree } from './tree.js';
+import { type Entry, isSettled, type Match, type Node, type OpenFile, sourceOf, type Tree } from './tree.js';
 
 /** The folder of the service's own files, such as uploads in transit: never found and never listed, in no spelling. */
 export const privateFolder = '.image-service';
@@ -95,11 +95,13 @@ class FolderTree implements Tree {
       // Opened again through the descriptor that was checked: a second open by name could meet another file.
       const handle = await open(throughDescriptor(held.descriptor), readOnly);
       const ownPath = [this.root, ...path].join('/');
-      const onTheWay = await Promise.all([ownPath, held.realPath].map((one) => this.#local.has(dirname(one))));
+      const { stats, realPath } = held;
+      // Before anything else is waited for, in which time the file may change.
+      const known = { handle, stats, realPath, isSettled: isSettled(stats), seen: describe(handle, stats) };
+      const onTheWay = await Promise.all([ownPath, realPath].map((one) => this.#local.has(dirname(one))));
       const used = this.#files.add(ownPath, {
-        ...{ handle, stats: held.stats, realPath: held.realPath, isLocal: !onTheWay.includes(false) },
+        ...{ ...known, isLocal: !onTheWay.includes(false) },
         isServed: () => this.#isServed(root, held),
-        seen: describe(handle, held.stats),
       });
       return { type: 'file', file: await this.#file(used) };
     });

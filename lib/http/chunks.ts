@@ -11,6 +11,8 @@ export const chunkBytes = 512 * 1024;
 const smallBytes = 16 * 1024;
 /** Part of the memory for these. */
 const smallPart = 1 / 16;
+/** Part of the chunks' memory for who reads alone. */
+const lentPart = 1 / 4;
 
 /** Where a chunk lies in what the descriptor leads to, in bytes. */
 export interface Place {
@@ -63,7 +65,8 @@ export class ChunkCache {
   ) {
     const small = Math.floor((bytes * smallPart) / smallBytes);
     const large = Math.floor((bytes - small * smallBytes) / chunkBytes);
-    this.#large = new Shelf(chunkBytes, large);
+    const lent = Math.floor(large * lentPart);
+    this.#large = new Shelf(chunkBytes, large - lent, lent);
     this.#small = new Shelf(smallBytes, large === 0 ? 0 : small);
   }
 

@@ -14,30 +14,56 @@ export class Kept {
   ) {}
 }
 
-/** Part of the room that may be lent. */
-const lentPart = 1 / 4;
+/** Buffers that are used again and again: the last one that came back first, as the processor still has it in its cache. */
+class Buffers {
+  readonly #free: Buffer[] = [];
+  #made = 0;
 
-/**
- * Chunks up to one size, in buffers that are used again and again. When all are in use as chunks, the chunk that was
- * unused longest goes.
- */
+  /** @param most at the most */
+  constructor(
+    readonly bytes: number,
+    readonly most: number,
+  ) {}
+
+  take(): Buffer | undefined {
+    return this.#free.pop() ?? this.#fresh();
+  }
+
+  /** @param isUnused false when somebody below may still read it: then another one is made in its place */
+  giveBack(buffer: Buffer, isUnused: boolean): void {
+    if (isUnused) this.#free.push(buffer);
+    else this.#made--;
+  }
+
+  #fresh(): Buffer | undefined {
+    if (this.#made >= this.most) return undefined;
+    this.#made++;
+    return Buffer.allocUnsafeSlow(this.bytes);
+  }
+}
+
+/** Chunks up to one size. When there is no room for another one, the one that was unused longest goes. */
 export class Shelf {
   readonly #chunks = new Map<string, Kept>();
   /** Keys only, oldest first: what was wanted lately and is not here. */
   readonly #remembered = new Set<string>();
-  /** The last one that was freed is the first one used again: it is still in the processor's cache. */
-  readonly #free: Buffer[] = [];
-  #buffers = 0;
-  #lent = 0;
+  readonly #buffers: Buffers;
+  /** For bytes that are not kept: who needs them drives no chunk out. */
+  readonly #lent: Buffers;
 
   /**
    * @param bufferBytes the longest chunk
    * @param room chunks at most
+   * @param lent buffers at most that are lent, beside these
    */
   constructor(
-    readonly bufferBytes: number,
+    bufferBytes: number,
     readonly room: number,
-  ) {}
+    lent = 0,
+  ) {
+    this.#buffers = new Buffers(bufferBytes, room);
+    this.#lent = new Buffers(bufferBytes, lent);
+  }
 
   /** Finds a chunk, which puts it behind all others in the line of those that may go. */
   find(key: string): Kept | undefined {
@@ -50,7 +76,7 @@ export class Shelf {
 
   /** Makes room for a chunk, whose bytes are not there yet; undefined when all that is here is in use. */
   add(key: string, length: number): Kept | undefined {
-    const buffer = this.#fresh() ?? this.#evict() ?? this.#free.pop();
+    const buffer = this.#buffers.take() ?? this.#evict();
     if (buffer === undefined) return undefined;
     const kept = new Kept(key, buffer, buffer.subarray(0, length));
     this.#remembered.delete(key);
@@ -72,38 +98,23 @@ export class Shelf {
 
   /** The buffer of a chunk that was removed is free. */
   free({ buffer, isLost }: Kept): void {
-    this.#drop(buffer, !isLost);
+    this.#buffers.giveBack(buffer, !isLost);
   }
 
-  /** Lends a buffer for bytes that are not kept; undefined when too many are lent, or all are in use. */
+  /** Lends a buffer for bytes that are not kept; undefined when all of those are lent. */
   borrow(): Buffer | undefined {
-    if (this.#lent >= this.room * lentPart) return undefined;
-    const buffer = this.#free.pop() ?? this.#fresh() ?? this.#evict();
-    if (buffer !== undefined) this.#lent++;
-    return buffer;
+    return this.#lent.take();
   }
 
   /** @param isUnused false when somebody below may still read it */
   giveBack(buffer: Buffer, isUnused: boolean): void {
-    this.#lent--;
-    this.#drop(buffer, isUnused);
-  }
-
-  #drop(buffer: Buffer, isUnused: boolean): void {
-    if (isUnused) this.#free.push(buffer);
-    else this.#buffers--;
+    this.#lent.giveBack(buffer, isUnused);
   }
 
   #remember(key: string): void {
     const [oldest] = this.#remembered;
     if (oldest !== undefined && this.#remembered.size >= this.room) this.#remembered.delete(oldest);
     this.#remembered.add(key);
-  }
-
-  #fresh(): Buffer | undefined {
-    if (this.#buffers >= this.room) return undefined;
-    this.#buffers++;
-    return Buffer.allocUnsafeSlow(this.bufferBytes);
   }
 
   #evict(): Buffer | undefined {

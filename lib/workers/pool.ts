@@ -55,6 +55,8 @@ export class WorkerPool {
    * @throws ServiceError BAD_REQUEST, INTERNAL when they cannot start
    */
   async start(count: number, setup: WorkerSetup): Promise<void> {
+    // One that ends at the start is started again, too.
+    this.#setup = setup;
     try {
       const warnings = await Promise.all(Array.from({ length: count }, () => this.#start(setup)));
       const [warning] = warnings.filter((words) => words !== undefined);
@@ -86,7 +88,7 @@ export class WorkerPool {
       try {
         return await this.#listen(await bindPort(address, port));
       } catch (error) {
-        if (left === 0) throw error;
+        if (left === 0 || !messageOf(error).includes('EADDRINUSE')) throw error;
         // Workers of a service that was killed close its ports as soon as they notice.
         await delay(pauseOfTries);
       }

@@ -34,6 +34,7 @@ export class WorkerProcess {
   /** Resolves when the process has gone. */
   readonly ended: Promise<void>;
   #isOpen = false;
+  #isEnded = false;
   #ready: ((outcome: { warning: string | undefined } | Error) => void) | undefined;
   #watch: NodeJS.Timeout | undefined;
 
@@ -43,6 +44,7 @@ export class WorkerProcess {
     this.#child.on('message', (message: FromWorker) => this.#receive(message));
     this.ended = new Promise((resolve) => {
       const end = (how: string) => {
+        this.#isEnded = true;
         clearInterval(this.#watch);
         this.#questions.end();
         for (const asked of this.#asked.values()) asked.abort();
@@ -62,6 +64,7 @@ export class WorkerProcess {
 
   /** From now on it serves, and is asked from time to time whether it still does: who hangs takes no connections. */
   open(): void {
+    if (this.#isEnded) return;
     this.#isOpen = true;
     this.#watch = setInterval(() => void this.#ask({ type: 'ping' }), this.options.patience);
   }

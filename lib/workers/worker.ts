@@ -149,6 +149,12 @@ class Conversation {
     }
   }
 
+  /** The main process has gone: it answers nothing any more, tells nothing, and opens no ports. */
+  async end(): Promise<void> {
+    this.#worker?.main.questions.end();
+    await this.stop();
+  }
+
   async stop(): Promise<void> {
     if (this.#isStopping) return;
     this.#isStopping = true;
@@ -179,8 +185,7 @@ class Conversation {
 function run(): void {
   const conversation = new Conversation();
   process.on('message', (message: ToWorker, handle: unknown) => conversation.receive(message, handle));
-  // Without the main process nobody tells what changes.
-  process.on('disconnect', () => void conversation.stop());
+  process.on('disconnect', () => void conversation.end());
   // What ends the service is told to the main process, which then tells us.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
   process.on('uncaughtException', (error) => {

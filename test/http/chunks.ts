@@ -47,11 +47,13 @@ t.test('fifty who want a chunk at the same time cost one read, and all but the f
 });
 
 t.test('who reads a file from end to end alone drives out nothing', async (t) => {
-  const { cache, file, reads } = await setUp(t, { bytes: room(1) });
-  (await take(cache, file, 0))?.release(true);
-  for (const index of [1, 2, 3]) t.equal(cache.take(file, place(index)), undefined);
-  t.not(cache.peek(file, place(0)), undefined);
-  t.same(reads, [0]);
+  const { cache, file, reads } = await setUp(t, { bytes: room(4) });
+  for (const index of [0, 1, 2]) (await take(cache, file, index))?.release(true);
+  t.equal(cache.take(file, place(3)), undefined);
+  t.not(cache.borrow(), undefined);
+  t.equal(cache.borrow(), undefined, 'a quarter is for such readers');
+  for (const index of [0, 1, 2]) t.not(cache.peek(file, place(index)), undefined);
+  t.same(reads, [0, 1, 2].map((index) => index * chunkBytes)); // prettier-ignore
 });
 
 t.test('a chunk that is in memory is given without waiting', async (t) => {
