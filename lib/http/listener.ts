@@ -74,6 +74,11 @@ export class Listener implements Answering {
   }
 
   answer(exchange: ConnectionExchange): void {
+    // Whoever receives a body has to be there when it begins to arrive.
+    if (hasBody(exchange.request)) {
+      void this.#answer(exchange);
+      return;
+    }
     // Those that come in one turn of the event loop are all read before the first is answered: with an answer after each
     // one, its client would take the processor, and small files would take twice as long.
     if (this.#unanswered.push(exchange) > 1) return;
