@@ -45,6 +45,7 @@ const reads = new Slots(4);
 const smallBuffers = new SpareBuffers(16 * 1024, 256);
 /** For the first pieces of the others, and where no chunk's memory can be had. */
 const buffers = new SpareBuffers(128 * 1024, 16);
+/** How many of those are in use at the most: beyond that nobody has more than a small one. */
 const mostBuffers = 64;
 const zeros = Buffer.alloc(128 * 1024);
 const noChunks = new ChunkCache(0);
