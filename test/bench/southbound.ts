@@ -63,7 +63,7 @@ const set = range(sizes.members).map(memberPath);
 const smallSet = range(sizes.smallFiles).map(smallPath);
 const share = quick ? 0.5 : 1;
 const loads = {
-  one: { title: titles.one, connections: 1, requests: 40 * share, paths: [largePath] },
+  one: { title: titles.one, connections: 1, requests: 100 * share, paths: [largePath], times: 3 },
   hundred: { title: titles.hundred, connections: 100, requests: 2 * share, paths: [largePath] },
   different: { title: titles.different, connections: 100, requests: 4 * share, paths: set },
   small: {
