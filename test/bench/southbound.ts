@@ -4,7 +4,7 @@
  * ISO, many slow clients and many idle ones. Run it as `node dist/test/bench/southbound.js [OPTION]... [FOLDER]`, with a
  * folder on the disk that the files are to be on (the temporary folder unless given):
  *
- *   --quick      fewer rounds and smaller files, in two minutes
+ *   --quick      fewer rounds and smaller files, in three minutes
  *   --only NAME  one measurement: one, hundred, different, small, fairness, memory, spread or idle
  *   --workers N  processes of ours and of nginx (one for each core, at most 4)
  *
