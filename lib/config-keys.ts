@@ -10,6 +10,17 @@ export interface Endpoint {
   readonly address: string;
   readonly port: number;
   readonly routers: readonly Router[];
+  /** Where it speaks https. */
+  readonly tls?: TlsFiles;
+}
+
+/** Paths of files in PEM. */
+export interface TlsFiles {
+  /** The certificate, and behind it those between it and its authority. */
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities of the clients: each client needs a certificate of one of these. Left out: no client needs any. */
+  readonly ca?: string;
 }
 
 /**
@@ -63,7 +74,13 @@ export class Problems {
 }
 
 /** @throws ServiceError BAD_REQUEST: the problems of all elements */
-function readEach<T>(values: readonly unknown[], at: string, root: string, reader: Reader<T>, substitute: T): T[] {
+export function readEach<T>(
+  values: readonly unknown[],
+  at: string,
+  root: string,
+  reader: Reader<T>,
+  substitute: T,
+): T[] {
   const problems = new Problems();
   const read = values.map((value, index) => problems.attempt(() => reader(value, `${at}[${index}]`, root), substitute));
   problems.raise();
@@ -110,31 +127,6 @@ export const diskPath: Reader<string> = (value, at, root) => {
 export const diskPathOrNone: Reader<string | undefined> = (value, at, root) =>
   value === null ? undefined : diskPath(value, at, root);
 
-/** Absolute paths of folders; undefined for null, which is no restriction. */
-export const diskPaths: Reader<readonly string[] | undefined> = (value, at, root) => {
-  if (value === null) return undefined;
-  if (!Array.isArray(value)) return refuse(at, value, 'a list of paths, or null for any');
-  return readEach(value, at, root, diskPath, '');
-};
-
-const webHost: Reader<string> = (value, at) => {
-  const text = typeof value === 'string' ? value : '';
-  const [, below = '', host = '', port = ''] =
-    /^(\*\.)?(\[[\da-f:.]+\]|[^\s/\\?#@:[\]%*]+)(:\d{1,5})?$/i.exec(text) ?? [];
-  // The URL standard says how hosts are compared: in lower case, punycode, and the usual notation of addresses.
-  const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
-  const isNonsense = (below !== '' && isIP(name) !== 0) || Number(port.slice(1)) > 65_535;
-  if (name !== '' && !isNonsense) return below + name + port;
-  return refuse(at, value, 'a host name, *.example.com for all below it, or an IP address, each with or without :port');
-};
-
-/** Hosts, in the notation of the URL standard; undefined for null, which is no restriction. */
-export const webHosts: Reader<readonly string[] | undefined> = (value, at, root) => {
-  if (value === null) return undefined;
-  if (!Array.isArray(value)) return refuse(at, value, 'a list of hosts, or null for any');
-  return readEach(value, at, root, webHost, '');
-};
-
 /** The path below which the file server answers, with a slash at both ends. */
 export const urlPath: Reader<string> = (value, at) => {
   if (typeof value !== 'string' || !/^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)*\/?$/.test(value) || value === '') {
@@ -168,25 +160,62 @@ export function membersOf(value: unknown): Map<string, unknown> | undefined {
   return new Map(Object.entries(value));
 }
 
-const endpointMembers = ['address', 'port', 'routers'];
+/** Reads the members of an object one by one, and refuses those that nobody has read. */
+class Members {
+  readonly problems = new Problems();
+  readonly #members: ReadonlyMap<string, unknown>;
+  readonly #known: string[] = [];
+
+  constructor(
+    value: unknown,
+    readonly at: string,
+    readonly root: string,
+    allowed: string,
+  ) {
+    this.#members = membersOf(value) ?? refuse(at, value, allowed);
+  }
+
+  read<T>(name: string, reader: Reader<T>, substitute: T): T {
+    this.#known.push(name);
+    const value = this.#members.get(name);
+    return this.problems.attempt(() => reader(value, `${this.at}.${name}`, this.root), substitute);
+  }
+
+  /** One that can be left out. */
+  readOptional<T>(name: string, reader: Reader<T>, substitute: T): T | undefined {
+    if (this.#members.has(name)) return this.read(name, reader, substitute);
+    this.#known.push(name);
+    return undefined;
+  }
+
+  /** @throws ServiceError BAD_REQUEST: all that was wrong */
+  end(): void {
+    for (const [name, value] of this.#members) {
+      if (this.#known.includes(name)) continue;
+      this.problems.attempt(() => refuseUnknown(`${this.at}.${name}`, value, this.#known), undefined);
+    }
+    this.problems.raise();
+  }
+}
+
+const tlsFiles: Reader<TlsFiles> = (value, at, root) => {
+  const members = new Members(value, at, root, 'an object with cert, key and, if clients need certificates, ca');
+  const read = { cert: members.read('cert', diskPath, ''), key: members.read('key', diskPath, '') };
+  const ca = members.readOptional('ca', diskPath, '');
+  members.end();
+  return { ...read, ...(ca && { ca }) };
+};
 
 const endpoint: Reader<Endpoint> = (value, at, root) => {
-  const members = membersOf(value);
-  if (members === undefined) return refuse(at, value, 'an object with address, port and routers');
-  const problems = new Problems();
-  const member = <T>(name: string, reader: Reader<T>, substitute: T) =>
-    problems.attempt(() => reader(members.get(name), `${at}.${name}`, root), substitute);
+  const members = new Members(value, at, root, 'an object with address, port and routers');
   const read = {
-    address: member('address', address, ''),
-    port: member('port', port, 0),
-    routers: member('routers', routers, []),
+    address: members.read('address', address, ''),
+    port: members.read('port', port, 0),
+    routers: members.read('routers', routers, []),
   };
-  for (const name of members.keys()) {
-    if (endpointMembers.includes(name)) continue;
-    problems.attempt(() => refuseUnknown(`${at}.${name}`, members.get(name), endpointMembers), undefined);
-  }
-  problems.raise();
-  return read;
+  const tls = members.readOptional('tls', tlsFiles, { cert: '', key: '' });
+  members.end();
+  return { ...read, ...(tls && { tls }) };
 };
 
 /** Each endpoint by itself; `checkEndpoints` says whether they go together. */

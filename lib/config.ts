@@ -2,89 +2,23 @@ import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import {
   type Endpoint,
-  type Reader,
   type Router,
   allRouters,
   checkEndpoints,
-  diskPath,
-  diskPathOrNone,
-  diskPaths,
-  endpoints,
   membersOf,
-  oneOf,
   port,
   Problems,
   refuse,
   refuseUnknown,
-  urlPath,
-  userNameOrNone,
-  webHosts,
-  wholeNumber,
-  wholeNumberOrNone,
 } from './config-keys.js';
+import { type Read, readKeys } from './config-table.js';
+import type { Config } from './config-types.js';
 import { messageOf, ServiceError } from './errors.js';
 
-/** Every setting of the service, checked. Paths are absolute, times in milliseconds. */
-export interface Config {
-  readonly httpEndpoints: readonly Endpoint[];
-  /** The folder that the file server serves. */
-  readonly httpFileServiceRootDir: string;
-  /** The URL path below which it does; begins and ends with a slash. */
-  readonly httpFileServiceApiRoot: string;
-  readonly isoDir: string;
-  readonly microkernelDir: string;
-  readonly inventoryFile: string;
-  /** How long a request may take to arrive, and a connection in use may be silent. */
-  readonly httpTimeout: number;
-  /** 0 (everything) to 5 (nothing). */
-  readonly minLogLevel: number;
-  /** How long a request below an image that is being prepared waits for it. */
-  readonly southboundWait: number;
-  /** The folders that `isolocal` may take a file from; undefined for any, none for an empty list. */
-  readonly isoLocalDirs: readonly string[] | undefined;
-  /** The hosts that downloads may come from: names with or without a port, `*.name` for all below; undefined for any. */
-  readonly isoWebHosts: readonly string[] | undefined;
-  /** Certificates in PEM that https downloads trust beside Node's own; undefined for none. */
-  readonly tlsCaFile: string | undefined;
-  /** How many downloads run at a time. */
-  readonly downloads: number;
-  /** How long an interrupted upload is kept. */
-  readonly uploadTtl: number;
-  /** How long requests in flight may go on when the service stops. */
-  readonly stopTimeout: number;
-  /** Processes that serve the machines; 0: the main process does. */
-  readonly southboundWorkers: number;
-  /** The user that those run as when the service is started as root; undefined: `nobody`, where that can read the files. */
-  readonly user: string | undefined;
-  /** Bytes of files that are kept in memory for whoever asks next, in all processes together. */
-  readonly chunkCache: number;
-  /** Connections that are served at a time; others wait. */
-  readonly maxConnections: number;
-  /** Bytes a second that one client gets; 0: no limit. */
-  readonly rateLimit: number;
-  readonly mount: MountConfig;
-}
-
-/** How ISOs become trees. */
-export interface MountConfig {
-  /** `auto`: by the kernel where that works, otherwise by our own reader. */
-  readonly driver: 'direct' | 'loop' | 'fuse' | 'auto';
-  /** The folder of the mount points. */
-  readonly dir: string;
-  /** Entries of an ISO that one request may have read. */
-  readonly maxEntries: number;
-}
-
-const defaultEndpoints = [
-  { address: '0.0.0.0', port: 7070, routers: 'northbound' },
-  { address: '0.0.0.0', port: 9090, routers: 'southbound' },
-];
-
 // These are no single values: their variables hold JSON.
-const listKeys = ['httpEndpoints', 'isoLocalDirs', 'isoWebHosts'];
+const listKeys = ['httpEndpoints', 'southboundAllow', 'isoLocalDirs', 'isoWebHosts', 'corsOrigins'];
 
-// A longer timer of Node's fires at once.
-const maxTimer = 2 ** 31 - 1;
+export type { Config, MountConfig } from './config-types.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -148,42 +82,6 @@ function overridePort(list: readonly Endpoint[], router: Router, environment: En
   return list.map((endpoint) => (isOwn(endpoint) ? { ...endpoint, port: number } : endpoint));
 }
 
-/** As it is read: how many processes there are by default depends on the rest. */
-type Read = Omit<Config, 'southboundWorkers'> & { readonly southboundWorkers: number | undefined };
-
-type Key = <T>(name: string, preset: unknown, reader: Reader<T>) => T;
-
-/** A row for each key: its name, its default as one would write it, and the reader that knows what is allowed. */
-function readKeys(key: Key): Read {
-  return {
-    httpEndpoints: key('httpEndpoints', defaultEndpoints, endpoints),
-    httpFileServiceRootDir: key('httpFileServiceRootDir', './static', diskPath),
-    httpFileServiceApiRoot: key('httpFileServiceApiRoot', '/', urlPath),
-    isoDir: key('isoDir', './static/iso', diskPath),
-    microkernelDir: key('microkernelDir', './static/common', diskPath),
-    inventoryFile: key('inventoryFile', './inventory.json', diskPath),
-    httpTimeout: key('httpTimeout', 86_400_000, wholeNumber(1, maxTimer, 'milliseconds')),
-    minLogLevel: key('minLogLevel', 0, wholeNumber(0, 5, 'a level')),
-    southboundWait: key('southboundWait', 60_000, wholeNumber(0, maxTimer, 'milliseconds')),
-    isoLocalDirs: key('isoLocalDirs', null, diskPaths),
-    isoWebHosts: key('isoWebHosts', null, webHosts),
-    tlsCaFile: key('tlsCaFile', null, diskPathOrNone),
-    downloads: key('downloads', 4, wholeNumber(1, 100, 'a whole number')),
-    uploadTtl: key('uploadTtl', 86_400_000, wholeNumber(0, maxTimer, 'milliseconds')),
-    stopTimeout: key('stopTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
-    southboundWorkers: key('southboundWorkers', null, wholeNumberOrNone(0, 64, 'processes')),
-    user: key('user', null, userNameOrNone),
-    chunkCache: key('chunkCache', 128 * 2 ** 20, wholeNumber(0, 2 ** 40, 'bytes')),
-    maxConnections: key('maxConnections', 8192, wholeNumber(1, 1_000_000, 'connections')),
-    rateLimit: key('rateLimit', 0, wholeNumber(0, 2 ** 40, 'bytes a second')),
-    mount: {
-      driver: key('mount.driver', 'direct', oneOf('direct', 'loop', 'fuse', 'auto')),
-      dir: key('mount.dir', './mounts', diskPath),
-      maxEntries: key('mount.maxEntries', 1_000_000, wholeNumber(1000, 100_000_000, 'entries')),
-    },
-  };
-}
-
 /** One for each processor, 4 at the most. Mounts of the kernel and of FUSE are read by the process that made them. */
 function workersOf({ southboundWorkers, mount }: Read): number {
   if (mount.driver === 'direct') return southboundWorkers ?? Math.min(availableParallelism(), 4);
@@ -196,7 +94,8 @@ function isInside(path: string, folder: string): boolean {
 }
 
 /** The stores, the mounts and the inventory must not get into each other's way: what is in a store can be deleted. */
-function checkPlaces({ httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile, mount }: Read): void {
+function checkPlaces(config: Read): void {
+  const { httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile, authFile, logFile, mount } = config;
   if (isoDir === microkernelDir) refuse('microkernelDir', microkernelDir, 'another folder than isoDir');
   // Empty folders and mounts in there are taken away at the start.
   for (const [key, folder] of Object.entries({ httpFileServiceRootDir, isoDir, microkernelDir })) {
@@ -208,6 +107,19 @@ function checkPlaces({ httpFileServiceRootDir, isoDir, microkernelDir, inventory
       refuse('inventoryFile', inventoryFile, `a file outside of ${key}`);
     }
   }
+  // The file server would give these to everybody.
+  const keys = config.httpEndpoints.map(({ tls }, index): [string, string | undefined] => [
+    `httpEndpoints[${index}].tls.key`,
+    tls?.key,
+  ]);
+  for (const [key, path] of [...Object.entries({ authFile, logFile }), ...keys]) {
+    if (path === undefined) continue;
+    if (path === inventoryFile) refuse(key, path, 'another file than inventoryFile');
+    for (const [place, folder] of Object.entries({ httpFileServiceRootDir, isoDir, microkernelDir })) {
+      if (isInside(path, folder)) refuse(key, path, `a file outside of ${place}`);
+    }
+  }
+  if (authFile !== undefined && authFile === logFile) refuse('logFile', logFile, 'another file than authFile');
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What went wrong, in the words of the domain. `http/reply.ts` alone turns a code into an HTTP status. */
 export type ErrorCode =
   | 'BAD_REQUEST' // input that breaks a rule which the message names
+  | 'UNAUTHORIZED' // no credentials, or wrong ones
   | 'FORBIDDEN' // understood, and not allowed here
   | 'NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
@@ -12,6 +13,9 @@ export type ErrorCode =
   | 'LENGTH_REQUIRED'
   | 'EXPECTATION_FAILED' // an Expect header that we cannot meet
   | 'TOO_LARGE'
+  | 'TOO_MANY_REQUESTS' // more than one client may ask in a time
+  | 'URL_TOO_LONG'
+  | 'HEADER_TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'DIGEST_MISMATCH' // the bytes are not those that somebody says they should be
   | 'NOT_AN_ISO' // the bytes are no ISO 9660 volume
@@ -77,6 +81,11 @@ const systemFailures: Readonly<Record<string, readonly [code: ErrorCode, message
 export function systemFailure(error: unknown): ServiceError | undefined {
   const [code, message] = systemFailures[systemCode(error) ?? ''] ?? [];
   return code && message !== undefined ? new ServiceError(code, message, { cause: error }) : undefined;
+}
+
+/** The code of whatever was thrown, as a client would be told it. */
+export function codeOf(error: unknown): ErrorCode {
+  return (error instanceof ServiceError ? error : systemFailure(error))?.code ?? 'INTERNAL';
 }
 
 /**

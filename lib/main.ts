@@ -6,13 +6,20 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Config, readConfig } from './config.js';
 import { ServiceError, messageOf } from './errors.js';
-import { createLog } from './log.js';
+import type { Log } from './log.js';
+import { LogSwitch } from './log-switch.js';
+import { accessUsage, isAccessCommand, runAccessCommand } from './main-access.js';
+import { createNotifier } from './main-notify.js';
+import { Reloading } from './main-reload.js';
 import { startService } from './service.js';
+import { openServiceLog, reloadAll } from './service-reload.js';
+import { readVersion } from './service-version.js';
 
 /** The service's root folder, where relative paths of the configuration begin: two above the compiled file's. */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 const usage = `Usage: image-service [OPTION]...
+       image-service COMMAND [--config FILE]
 Serves OS images to machines that boot from the network.
 
   --config FILE    read the configuration from FILE
@@ -20,7 +27,8 @@ Serves OS images to machines that boot from the network.
   --print-config   print the configuration as it is in force, and exit
   --version        print the version, and exit
   --help           print this, and exit
-`;
+
+${accessUsage}`;
 
 const options = {
   config: { type: 'string' },
@@ -37,19 +45,32 @@ async function loadConfig(file: string | undefined): Promise<Config> {
   return readConfig(text, root, process.env, path);
 }
 
-async function versionOf(folder: string): Promise<string> {
-  const { version }: { version?: string } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as object;
-  return version ?? 'unknown';
+const write = (line: string) => process.stdout.write(line);
+
+/** SIGHUP has the configuration read again. It must not end the process, also not while the service starts. */
+function reloadOnHangup(log: Log): Reloading {
+  const reloading = new Reloading(log);
+  process.on('SIGHUP', () => {
+    log.info('SIGHUP: reading the configuration again');
+    reloading.request();
+  });
+  return reloading;
 }
 
-/** Runs until a signal; a second one does not wait for requests in flight. */
-async function run(config: Config, version: string): Promise<void> {
-  const log = createLog(config.minLogLevel, (line) => process.stdout.write(line));
+/**
+ * Runs until a signal; a second one does not wait for requests in flight.
+ * @param load reads the configuration
+ */
+async function run(load: () => Promise<Config>, version: string): Promise<void> {
+  const config = await load();
   // A log reader that goes away must not take the service with it.
   process.stdout.on('error', () => undefined);
+  const log = new LogSwitch(await openServiceLog(config, write));
+  const exit = (code: number) => void log.close().then(() => process.exit(code));
+  const reloading = reloadOnHangup(log);
   process.on('uncaughtException', (error) => {
     log.critical(`uncaught: ${error.stack ?? error.message}`);
-    process.exit(1);
+    exit(1);
   });
   log.info(`image-service ${version} starts`);
   // Before the start, which can take long: as the first process of a container we would not even hear of a signal.
@@ -58,28 +79,57 @@ async function run(config: Config, version: string): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         log.info(`${signal}: stopping`);
-        if (isStopping) process.exit(0);
+        if (isStopping) exit(0);
         isStopping = true;
         resolve();
       });
     }
   });
-  const service = await startService(config, version, log);
+  const manager = createNotifier(process.env, log);
+  const service = await startService(config, version, log).catch(async (error: unknown) => {
+    await log.close();
+    throw error;
+  });
+  let inForce = config;
+  reloading.started(async () => {
+    try {
+      const next = await load();
+      await reloadAll(service, log, next, write);
+      inForce = next;
+    } catch (error) {
+      // Log rotation says SIGHUP, too, and deletes the file that was.
+      await log.use(await openServiceLog(inForce, write));
+      throw error;
+    }
+  });
+  manager.ready();
   await stopped;
+  reloading.end();
+  const told = manager.stopping();
   await service.stop();
+  await told;
   log.info('stopped');
-  process.exit(0);
+  exit(0);
 }
 
 async function main(): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) {
+    process.stdout.write(usage);
+    return;
+  }
+  if (isAccessCommand(args)) {
+    await runAccessCommand(args, loadConfig, process);
+    return;
+  }
   const { values } = parseArgs({ options });
-  const version = await versionOf(root);
-  if (values.help) process.stdout.write(usage);
-  else if (values.version) process.stdout.write(`${version}\n`);
+  const version = await readVersion();
+  if (values.version) process.stdout.write(`${version}\n`);
   else {
-    const config = await loadConfig(values.config);
-    if (values['print-config']) process.stdout.write(`${JSON.stringify(config, null, 2)}\n`);
-    else await run(config, version);
+    const load = () => loadConfig(values.config);
+    if (values['print-config'])
+      process.stdout.write(`${JSON.stringify(await load(), (_, value: unknown) => value ?? null, 2)}\n`);
+    else await run(load, version);
   }
 }
 

@@ -21,7 +21,9 @@ function refuse(what: string, value: string, allowed: string): never {
 
 // Not new URL(): it takes `//host/path` for a host, and resolves `%2e%2e` before anybody can refuse it.
 function pathOf(target: string): string {
-  if (target.length > maxTargetLength) refuse('The URL', target, `at most ${maxTargetLength} characters`);
+  if (target.length > maxTargetLength) {
+    throw new ServiceError('URL_TOO_LONG', `The URL has more than ${maxTargetLength} characters`);
+  }
   if (!/^[!-~]*$/.test(target)) refuse('The URL', target, 'anything but visible ASCII is percent-encoded');
   const absolute = target.startsWith('/') ? undefined : /^https?:\/\/[^/?#]*/i.exec(target)?.[0];
   const [relative = ''] = target.slice(absolute?.length ?? 0).split(/[?#]/, 1);
@@ -48,7 +50,7 @@ function decodeSegment(raw: string): string {
  * The path of an HTTP request target in origin-form or absolute-form (RFC 9112 3.2), without query and fragment.
  * Decoded once, a segment at a time; empty segments and plain `.` collapse. `+` is a plus.
  * @throws ServiceError BAD_REQUEST: malformed or non-UTF-8 encoding; a segment that is `..`, an encoded `.`, or holds a
- * slash or NUL; a target over 8192 characters
+ * slash or NUL. URL_TOO_LONG: a target over 8192 characters
  */
 export function parsePath(target: string): UrlPath {
   const raw = pathOf(target).split('/');

@@ -1,48 +1,49 @@
-import { realpath } from 'node:fs/promises';
 import type { Config } from './config.js';
 import type { Endpoint } from './config-keys.js';
-import { ServiceError, ifThere, messageOf } from './errors.js';
-import { readAuthorities } from './images/download-authorities.js';
-import { RateLimit } from './http/pace.js';
+import type { Application, Exchange } from './http/exchange.js';
+import { ChangingRateLimit } from './http/pace.js';
 import { Hashing } from './images/hashing.js';
 import { Images } from './images/images.js';
 import { Inventory } from './images/inventory.js';
-import { lock } from './images/lock.js';
-import type { KnownFile } from './images/known-files.js';
-import { Store } from './images/store.js';
 import type { Log } from './log.js';
+import type { Store } from './images/store.js';
 import { openDriver } from './mount/drivers.js';
+import type { MountDriver } from './mount/mount.js';
 import { createNorthbound } from './northbound/northbound.js';
-import { listenAll, workerCount } from './service-endpoints.js';
+import { Certificates } from './service-certificates.js';
+import { openAccess } from './service-access.js';
+import { listenAll } from './service-endpoints.js';
+import { openStores, type StoreParts, type Stores } from './service-stores.js';
+import { bySetting, lockPlace, lockState } from './service-locks.js';
+import { downloadPolicy, downloadSlots } from './service-downloads.js';
+import { logReload, Settings, workerSettings } from './service-settings.js';
+import { ServiceEvents } from './service-events.js';
+import { Health } from './service-health.js';
+import { Observation } from './service-observation.js';
 import { createSouthbound } from './southbound/southbound.js';
-import { type Place, places } from './images/facts.js';
+import { places } from './images/facts.js';
 import { createTrees } from './southbound/trees.js';
-import { WorkerPool } from './workers/pool.js';
-import type { Question, WorkerSetup } from './workers/protocol.js';
+import type { WorkerPool } from './workers/pool.js';
 
 /** A running service. */
 export interface Service {
   /** Where each endpoint of the configuration listens, with the port that a 0 became. */
   readonly endpoints: readonly Endpoint[];
+  /**
+   * Puts another configuration in force, as far as that goes without a restart, and logs what has changed.
+   * @returns the keys that take effect after a restart
+   * @throws ServiceError BAD_REQUEST when it cannot be in force: then nothing has changed
+   */
+  reload(config: Config): Promise<readonly string[]>;
   /** Stops listening, lets requests in flight end (bounded by `stopTimeout`), ends downloads, and lets go of all files. */
   stop(): Promise<void>;
 }
 
-/** The stores, by their places in the southbound URL space. */
-type Stores = Readonly<Record<Place, Store>>;
-
-/** Where the service keeps what it must have for itself, by the setting that says so. */
-function statePlaces({ inventoryFile, isoDir, microkernelDir, mount }: Config) {
-  // The direct driver mounts nothing: the usual folder may be another service's.
-  const mounts = mount.driver === 'direct' ? {} : { 'mount.dir': mount.dir };
-  return { inventoryFile, isoDir, microkernelDir, ...mounts };
-}
-
-/** Milliseconds that the far end of a download may be silent. */
-const downloadIdleTimeout = 60_000;
-
 /** Names that no image can have: places of the stores, and northbound routes, as both can be on one endpoint. */
-const reservedNames: ReadonlySet<string> = new Set([...places, 'images', 'microkernel', 'status']);
+const reservedNames: ReadonlySet<string> = new Set([
+  ...places,
+  ...['images', 'microkernel', 'status', 'healthz', 'readyz', 'events', 'metrics'],
+]);
 
 async function openMountDriver({ mount }: Config, inventory: Inventory, isoStore: Store, log: Log) {
   // A loop device tells of a file by its path: in the store, or where a link of the store leads.
@@ -59,32 +60,6 @@ async function openMountDriver({ mount }: Config, inventory: Inventory, isoStore
   }
 }
 
-/** Says which setting keeps the service from starting. */
-async function bySetting<T>(key: string, path: string, operation: (path: string) => Promise<T>): Promise<T> {
-  try {
-    return await operation(path);
-  } catch (error) {
-    throw new ServiceError('BAD_REQUEST', `${key} ${JSON.stringify(path)}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-async function lockPlace(path: string): Promise<() => void> {
-  return lock((await ifThere(realpath(path))) ?? path);
-}
-
-/** Makes sure that no other service works on the same files. */
-async function lockState(config: Config): Promise<() => void> {
-  const locks: (() => void)[] = [];
-  const release = () => locks.forEach((unlock) => unlock());
-  try {
-    for (const [key, path] of Object.entries(statePlaces(config))) locks.push(await bySetting(key, path, lockPlace));
-  } catch (error) {
-    release();
-    throw error;
-  }
-  return release;
-}
-
 /**
  * Starts the service: brings back every image of the inventory, then opens the ports.
  * @param version what the service says of itself
@@ -93,128 +68,136 @@ async function lockState(config: Config): Promise<() => void> {
 export async function startService(config: Config, version: string, log: Log): Promise<Service> {
   const release = await lockState(config);
   try {
-    return await startLocked(config, version, log, release);
+    return await startLocked(new Settings(config), version, log, release);
   } catch (error) {
     release();
     throw error;
   }
 }
 
-function setupOf(config: Config, count: number, { iso, common }: Stores): WorkerSetup {
-  const { httpFileServiceRootDir, isoDir, microkernelDir, inventoryFile } = config;
-  const { httpTimeout, maxConnections, rateLimit, southboundWait, minLogLevel, user } = config;
-  return {
-    ...{ httpTimeout, maxConnections, rateLimit, southboundWait, minLogLevel, user },
-    ...{ inventoryFile, httpFileServiceRootDir },
-    apiRoot: config.httpFileServiceApiRoot,
-    chunkCache: Math.floor(config.chunkCache / count),
-    stores: { iso: iso.folder, common: common.folder },
-    folders: { httpFileServiceRootDir, isoDir, microkernelDir },
-  };
-}
-
-/** Does what a worker process asks for. @param signal nobody wants it any more */
-async function answer(
-  question: Question,
-  signal: AbortSignal,
-  { stores, rates }: { readonly stores: Stores; readonly rates: RateLimit | undefined },
-): Promise<void> {
-  if (question.type === 'checksums') return stores[question.place].checksums();
-  const pace = rates?.paceOf(question.address);
-  // What somebody waits for who has left would be missing for all others of the address.
-  signal.addEventListener('abort', () => pace?.release());
-  await pace?.take(question.bytes);
-  pace?.release();
-}
-
-/** Opens the stores, and has the worker processes started that know what those know. */
-async function openStores(
-  config: Config,
-  log: Log,
-  hashing: Hashing,
-  rates: RateLimit | undefined,
-): Promise<[Stores, WorkerPool | undefined]> {
-  const count = workerCount(config);
-  const pool =
-    count === 0
-      ? undefined
-      : new WorkerPool({ log, answer: (question, signal) => answer(question, signal, { stores, rates }) });
-  const open = (place: Place, key: 'isoDir' | 'microkernelDir') => {
-    const tell = (name: string, value: KnownFile | undefined) =>
-      pool?.tell({ kind: 'file', place, key: name, value }) ?? Promise.resolve(undefined);
-    const options = { log, hashing, keptFor: config.uploadTtl, tell };
-    return bySetting(key, config[key], (path) => Store.open(path, options));
-  };
-  const stores: Stores = { iso: await open('iso', 'isoDir'), common: await open('common', 'microkernelDir') };
-  await pool?.start(count, setupOf(config, count, stores));
-  return [stores, pool];
-}
-
-async function startLocked(config: Config, version: string, log: Log, release: () => void): Promise<Service> {
+async function startLocked(settings: Settings, version: string, log: Log, release: () => void): Promise<Service> {
+  const { config } = settings;
   const inventory = await bySetting('inventoryFile', config.inventoryFile, (path) => Inventory.open(path, log));
-  const hashing = new Hashing();
-  const rates = config.rateLimit > 0 ? new RateLimit(config.rateLimit) : undefined;
-  const [stores, pool] = await openStores(config, log, hashing, rates);
+  const rates = new ChangingRateLimit(() => config.rateLimit);
+  const observation = new Observation(version, () => config.minLogLevel, log);
+  const common = {
+    log,
+    hashing: new Hashing(),
+    rates,
+    events: new ServiceEvents(log, config.httpTimeout),
+    observation,
+  };
+  const [stores, pool] = await openStores(config, common);
+  const readiness = new Health({ stores, minFreeBytes: () => config.minFreeBytes, pool });
+  const parts = { ...common, version, release, inventory, stores, pool, readiness };
   try {
-    return await startServing(config, { version, log, release, inventory, hashing, rates, stores, pool });
+    return readiness.serve(await startServing(settings, parts), common.events);
   } catch (error) {
     await pool?.stop(0);
+    await closeParts(parts);
     throw error;
   }
 }
 
-interface Parts {
+interface Parts extends StoreParts {
   readonly version: string;
-  readonly log: Log;
   readonly release: () => void;
   readonly inventory: Inventory;
-  readonly hashing: Hashing;
-  readonly rates: RateLimit | undefined;
   readonly stores: Stores;
   readonly pool: WorkerPool | undefined;
+  readonly readiness: Health;
 }
 
-async function startServing(config: Config, parts: Parts): Promise<Service> {
-  const { version, log, release, inventory, hashing, rates, stores, pool } = parts;
-  const ca = config.tlsCaFile === undefined ? undefined : await readAuthorities(config.tlsCaFile);
-  const mount = await openMountDriver(config, inventory, stores.iso, log);
-  const images = await Images.restore({
-    ...{ inventory, store: stores.iso, driver: mount.driver, hashing, log, reservedNames },
-    maxEntries: config.mount.maxEntries,
-    localFolders: config.isoLocalDirs,
-    downloads: { idleTimeout: downloadIdleTimeout, hosts: config.isoWebHosts, ca },
-    downloadSlots: config.downloads,
-    ...(pool && { tell: (fact) => pool.tell(fact) }),
-  });
-  const close = async () => {
-    await images.stop();
-    await Promise.all([stores.iso.stop(), stores.common.stop()]);
-    await hashing.stop();
-    await inventory.settled();
-  };
-  const state = { ...mount, driver: mount.driver.name };
-  const northbound = createNorthbound({
-    ...{ images, isoStore: stores.iso, microkernelStore: stores.common, mount: state, version, log },
-  });
-  const southbound = createSouthbound({
+/** Lets go of what there is besides the images, which have ended by then. */
+async function closeParts({ stores, hashing, inventory, observation }: Parts): Promise<void> {
+  await Promise.all([stores.iso.stop(), stores.common.stop()]);
+  await hashing.stop();
+  await inventory.settled();
+  // Ends with the last lines of the access log.
+  observation.stop();
+}
+
+function southboundOf(config: Config, { inventory, stores, rates }: Parts, images: Images): Application {
+  return createSouthbound({
     images,
     ...createTrees(config.httpFileServiceRootDir, inventory.file, stores),
-    wait: config.southboundWait,
+    get wait() {
+      return config.southboundWait;
+    },
+    get allow() {
+      return config.southboundAllow;
+    },
     apiRoot: config.httpFileServiceApiRoot,
     chunkCache: config.chunkCache,
     rates,
   });
-  const opened = await listenAll(config, { northbound, southbound }, pool, log).catch(async (error: unknown) => {
-    await close();
+}
+
+async function restoreImages(settings: Settings, parts: Parts, driver: MountDriver): Promise<Images> {
+  const { config } = settings;
+  const { log, inventory, hashing, stores, pool, events, observation } = parts;
+  return Images.restore({
+    ...{ inventory, store: stores.iso, driver, hashing, log, reservedNames, changes: events.changes },
+    maxEntries: config.mount.maxEntries,
+    get localFolders() {
+      return config.isoLocalDirs;
+    },
+    downloads: await downloadPolicy(settings),
+    downloadSlots: downloadSlots(settings),
+    downloadFailed: observation.downloadFailed,
+    ...(pool && { tell: (fact) => pool.tell(fact) }),
+  });
+}
+
+/** @returns what refuses requests that may not be made; undefined where everybody may do everything */
+async function openGuard(settings: Settings, log: Log) {
+  const access = await openAccess(settings.config, log);
+  if (access === undefined) return undefined;
+  settings.onReload(async () => {
+    await access.reload();
+    return () => undefined;
+  });
+  return (exchange: Exchange) => access.check(exchange);
+}
+
+async function startServing(settings: Settings, parts: Parts): Promise<Service> {
+  const { config } = settings;
+  const { version, log, release, inventory, stores, pool, events, readiness, observation } = parts;
+  const guard = await openGuard(settings, log);
+  const certificates = await Certificates.read(config.httpEndpoints, log);
+  settings.onReload(() => () => certificates.reload());
+  const mount = await openMountDriver(config, inventory, stores.iso, log);
+  const images = await restoreImages(settings, parts, mount.driver);
+  observation.begin({ images, stores, pool });
+  settings.onReload((next) => () => pool?.change(workerSettings(next)));
+  const state = { ...mount, driver: mount.driver.name };
+  const northbound = createNorthbound({
+    ...{ images, isoStore: stores.iso, microkernelStore: stores.common, mount: state, readiness, events, version, log },
+    observed: observation,
+    get corsOrigins() {
+      return config.corsOrigins;
+    },
+    get maxUploadBytes() {
+      return config.maxUploadBytes;
+    },
+    ...(guard && { guard }),
+  });
+  const southbound = southboundOf(config, parts, images);
+  const applications = { northbound: observation.watched(northbound), southbound };
+  const listening = listenAll(config, applications, { pool, certificates, log, watch: observation.watch });
+  const opened = await listening.catch(async (error: unknown) => {
+    await images.stop();
     throw error;
   });
   return {
     endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: opened[index]?.port ?? 0 })),
+    reload: async (next) => logReload(await settings.reload(next), log),
     stop: async () => {
       const stopped = [...opened, ...(pool ? [pool] : [])].map((one) => one.stop(config.stopTimeout));
       images.hurry();
       await Promise.all(stopped);
-      await close();
+      await images.stop();
+      await closeParts(parts);
       release();
     },
   };

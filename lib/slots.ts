@@ -2,19 +2,29 @@
 export class Slots {
   readonly #waiting = new Set<() => void>();
   #taken = 0;
+  #count: number;
 
   /** @param count how many may go on at a time */
-  constructor(private readonly count: number) {}
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  /** Lets so many go on from now on: those that go on already end as they would. */
+  resize(count: number): void {
+    this.#count = count;
+    this.#fill();
+  }
 
   /** Does this when there is a slot. @param signal ends the waiting: rejects with an AbortError */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    if (this.#taken < this.count) this.#taken += 1;
+    if (this.#taken < this.#count) this.#taken += 1;
     else await this.#wait(signal);
     try {
       return await work();
     } finally {
-      this.#pass();
+      this.#taken -= 1;
+      this.#fill();
     }
   }
 
@@ -33,13 +43,12 @@ export class Slots {
     });
   }
 
-  #pass(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#taken -= 1;
-      return;
+  #fill(): void {
+    for (const next of this.#waiting) {
+      if (this.#taken >= this.#count) return;
+      this.#waiting.delete(next);
+      this.#taken += 1;
+      next();
     }
-    this.#waiting.delete(next);
-    next();
   }
 }

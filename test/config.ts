@@ -16,10 +16,17 @@ const defaults: Config = {
   inventoryFile: '/srv/inventory.json',
   httpTimeout: 86_400_000,
   minLogLevel: 0,
+  logFormat: 'text',
+  logFile: undefined,
   southboundWait: 60_000,
+  southboundAllow: undefined,
   isoLocalDirs: undefined,
   isoWebHosts: undefined,
   tlsCaFile: undefined,
+  authFile: undefined,
+  corsOrigins: [],
+  maxUploadBytes: undefined,
+  minFreeBytes: 104_857_600,
   downloads: 4,
   uploadTtl: 86_400_000,
   stopTimeout: 10_000,
@@ -106,10 +113,17 @@ t.test('a documented configuration loads, with its digits in a string', (t) => {
     inventoryFile: '/srv/state/inventory.json',
     httpTimeout: 3_600_000,
     minLogLevel: 5,
+    logFormat: 'text',
+    logFile: undefined,
     southboundWait: 0,
+    southboundAllow: undefined,
     isoLocalDirs: ['/mnt/a', '/srv/b'],
     isoWebHosts: ['mirror.example.com', '*.example.org:8443'],
     tlsCaFile: '/srv/tls/ca.pem',
+    authFile: undefined,
+    corsOrigins: [],
+    maxUploadBytes: undefined,
+    minFreeBytes: 104_857_600,
     downloads: 2,
     uploadTtl: 0,
     stopTimeout: 0,
@@ -247,6 +261,13 @@ t.test('a value of the wrong type or out of range is named, with what is allowed
     ['isoLocalDirs', ['/a', 1, {}], 'a list of paths, or null for any'],
     ['isoWebHosts', ['a', 1, {}, false], 'a list of hosts, or null for any'],
     ['tlsCaFile', ['', 1, [], false], isPath],
+    ['logFormat', ['xml', '', 1, null], 'one of text, json'],
+    ['logFile', ['', 1, []], isPath],
+    ['authFile', ['', 1, []], isPath],
+    ['southboundAllow', ['10.0.0.0/8', 1, {}], 'a list of networks, or null for any'],
+    ['corsOrigins', ['*', null, {}], 'a list of origins'],
+    ['maxUploadBytes', [0, -1, '4G'], 'bytes from 1 to 9007199254740991, a number or a string of digits'],
+    ['minFreeBytes', [-1, '1G', null], 'bytes from 0 to 9007199254740991, a number or a string of digits'],
     ['downloads', [0, 101, -1, 1.5, 'many', null], 'a whole number from 1 to 100, a number or a string of digits'],
     ['uploadTtl', [-1, 'soon', 2 ** 31], isTime(0)],
     ['southboundWorkers', [-1, 65, 1.5, 'all'], 'processes from 0 to 64, a number or a string of digits'],
@@ -274,6 +295,41 @@ t.test('a value of the wrong type or out of range is named, with what is allowed
   t.end();
 });
 
+t.test('networks are addresses or CIDR, and origins have no path', (t) => {
+  const allowed = ['10.0.0.1', '10.0.0.0/8', '0.0.0.0/0', '::1', 'fd00::/8', '::ffff:10.0.0.0/104'];
+  t.same(read({ southboundAllow: allowed }).southboundAllow, allowed);
+  t.equal(read({ southboundAllow: null }).southboundAllow, undefined);
+  for (const value of [
+    '10.0.0/8',
+    '10.0.0.0/33',
+    'fd00::/129',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    'host',
+    '',
+    'fe80::1%eth0',
+    1,
+  ]) {
+    t.match(problem({ southboundAllow: [value] }), /southboundAllow\[0\]: .* must be an IP address or a network/);
+  }
+  t.same(read({ corsOrigins: ['https://A.example.com:443', 'http://[::1]:80'] }).corsOrigins, [
+    'https://a.example.com',
+    'http://[::1]',
+  ]);
+  for (const value of ['*', 'null', 'a.example.com', 'https://a/b', 'https://u@a', 'ftp://a', '', 1]) {
+    t.match(problem({ corsOrigins: ['https://a', value] }), /corsOrigins\[1\]: .* must be an origin/, String(value));
+  }
+  t.end();
+});
+
+t.test('an endpoint may have certificates, with paths like all others', (t) => {
+  const tls = { cert: 'tls/cert.pem', key: '/etc/key.pem', ca: 'ca.pem' };
+  const { httpEndpoints } = read({ httpEndpoints: [{ ...north, tls }, south] });
+  t.same(httpEndpoints[0]?.tls, { cert: '/srv/tls/cert.pem', key: '/etc/key.pem', ca: '/srv/ca.pem' });
+  t.notOk('tls' in (httpEndpoints[1] ?? {}));
+  t.end();
+});
+
 t.test('a mistake in an endpoint is named with its place', (t) => {
   const cases: [change: object, expected: RegExp][] = [
     [{ port: 65536 }, /\[0\]\.port: 65536 is not allowed; it must be a port from 0 to 65535/],
@@ -292,7 +348,11 @@ t.test('a mistake in an endpoint is named with its place', (t) => {
     [{ routers: ['northbound', 'x'] }, /\[0\]\.routers: \["northbound","x"\]/],
     [{ routers: ['northbound', 'northbound'] }, /\[0\]\.routers: /],
     [{ routers: { northbound: true } }, /\[0\]\.routers: /],
-    [{ tls: true }, /\[0\]\.tls: unknown key, with the value true; the keys are address, port, routers$/],
+    [{ ssl: true }, /\[0\]\.ssl: unknown key, with the value true; the keys are address, port, routers, tls$/],
+    [{ tls: true }, /\[0\]\.tls: true .* must be an object with cert, key and, if clients need certificates, ca$/],
+    [{ tls: { cert: 'a' } }, /\[0\]\.tls\.key: nothing is not allowed; it must be a path/],
+    [{ tls: { cert: 'a', key: 'b', ca: '' } }, /\[0\]\.tls\.ca: "" is not allowed; it must be a path/],
+    [{ tls: { cert: 'a', key: 'b', chain: 'c' } }, /\[0\]\.tls\.chain: unknown key, .* are cert, key, ca$/],
   ];
   for (const [change, expected] of cases) {
     t.match(problem({ httpEndpoints: [{ ...north, ...change }, south] }), expected, JSON.stringify(change));
@@ -364,10 +424,17 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     IMAGE_SERVICE_INVENTORY_FILE: '/v',
     IMAGE_SERVICE_HTTP_TIMEOUT: '1',
     IMAGE_SERVICE_MIN_LOG_LEVEL: '2',
+    IMAGE_SERVICE_LOG_FORMAT: 'json',
+    IMAGE_SERVICE_LOG_FILE: '/g',
     IMAGE_SERVICE_SOUTHBOUND_WAIT: '3',
+    IMAGE_SERVICE_SOUTHBOUND_ALLOW: '[\"::1\"]',
     IMAGE_SERVICE_ISO_LOCAL_DIRS: '["/l"]',
     IMAGE_SERVICE_ISO_WEB_HOSTS: '["h"]',
     IMAGE_SERVICE_TLS_CA_FILE: '/c',
+    IMAGE_SERVICE_AUTH_FILE: '/a',
+    IMAGE_SERVICE_CORS_ORIGINS: '[\"https://o\"]',
+    IMAGE_SERVICE_MAX_UPLOAD_BYTES: '9',
+    IMAGE_SERVICE_MIN_FREE_BYTES: '10',
     IMAGE_SERVICE_DOWNLOADS: '5',
     IMAGE_SERVICE_UPLOAD_TTL: '6',
     IMAGE_SERVICE_STOP_TIMEOUT: '4',
@@ -390,10 +457,17 @@ t.test('every key can come from the environment, which wins over the file', (t) 
     inventoryFile: '/v',
     httpTimeout: 1,
     minLogLevel: 2,
+    logFormat: 'json',
+    logFile: '/g',
     southboundWait: 3,
+    southboundAllow: ['::1'],
     isoLocalDirs: ['/l'],
     isoWebHosts: ['h'],
     tlsCaFile: '/c',
+    authFile: '/a',
+    corsOrigins: ['https://o'],
+    maxUploadBytes: 9,
+    minFreeBytes: 10,
     downloads: 5,
     uploadTtl: 6,
     stopTimeout: 4,
@@ -472,13 +546,17 @@ t.test('what Kubernetes injects for a service of this name changes nothing', (t)
   t.end();
 });
 
-t.test('stores and inventory that would get into each other’s way are refused by name', (t) => {
+t.test('stores and files that would get into each other’s way are refused by name', (t) => {
   const cases: [values: object, problem: RegExp][] = [
     [{ isoDir: '/isos', microkernelDir: '/isos' }, /^microkernelDir: "\/isos" .*another folder than isoDir/],
     [{ isoDir: 'static/common' }, /^microkernelDir: "\/srv\/static\/common" /],
     [{ isoDir: './x/../isos', microkernelDir: '/srv/isos/' }, /^microkernelDir: /],
     [{ inventoryFile: 'static/iso/inventory.json' }, /^inventoryFile: ".*\/iso\/inventory\.json" .*outside of isoDir/],
     [{ inventoryFile: 'static/common/i.json' }, /^inventoryFile: ".*\/common\/i\.json" .*outside of microkernelDir/],
+    [{ logFile: 'static/service.log' }, /^logFile: ".*\/static\/service\.log" .*outside of httpFileServiceRootDir/],
+    [{ isoDir: '/isos', logFile: '/isos/a.log' }, /^logFile: ".*" .*outside of isoDir/],
+    [{ microkernelDir: '/kernels', logFile: '/kernels' }, /^logFile: ".*" .*outside of microkernelDir/],
+    [{ inventoryFile: '/state/i', logFile: '/state/i' }, /^logFile: ".*" .*another file than inventoryFile/],
     [{ isoDir: '/isos', inventoryFile: '/isos' }, /^inventoryFile: "\/isos" .*outside of isoDir/],
   ];
   for (const [values, expected] of cases) t.match(problem(values), expected, JSON.stringify(values));
@@ -486,6 +564,13 @@ t.test('stores and inventory that would get into each other’s way are refused 
     problem({}, { IMAGE_SERVICE_INVENTORY_FILE: '/srv/static/iso/i.json' }),
     /^inventoryFile: ".*" .*outside of isoDir/,
   );
+  const outside: [values: object, problem: RegExp][] = [
+    [{ authFile: 'static/auth.json' }, /^authFile: "\/srv\/static\/auth\.json" .*outside of httpFileServiceRootDir/],
+    [{ isoDir: '/isos', authFile: '/isos/x/a' }, /^authFile: "\/isos\/x\/a" .*outside of isoDir/],
+    [{ microkernelDir: '/kernels', authFile: '/kernels/a' }, /^authFile: .*outside of microkernelDir/],
+    [{ authFile: 'inventory.json' }, /^authFile: .*another file than inventoryFile/],
+  ];
+  for (const [values, expected] of outside) t.match(problem(values), expected, JSON.stringify(values));
   t.match(read({ inventoryFile: 'static/inventory.json' }), { inventoryFile: '/srv/static/inventory.json' });
   t.end();
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ServiceError, ifThere, messageOf, publicError, systemCode, systemFailure } from '../lib/errors.js';
+import { codeOf, ServiceError, ifThere, messageOf, publicError, systemCode, systemFailure } from '../lib/errors.js';
 
 const failing = (code: string) => Object.assign(new Error(`${code}: /srv/secret`), { code });
 
@@ -72,5 +72,12 @@ t.test('a disk that is read-only, or a lack of descriptors, is told in words and
     t.match(lines, logged);
     t.equal(lines.length, logged.length);
   }
+  t.end();
+});
+
+t.test('everything that is thrown has a code', (t) => {
+  t.equal(codeOf(new ServiceError('EXISTS', 'x')), 'EXISTS');
+  t.equal(codeOf(Object.assign(new Error('x'), { code: 'ENOSPC' })), 'NO_SPACE');
+  for (const other of [new Error('x'), 'x', undefined]) t.equal(codeOf(other), 'INTERNAL');
   t.end();
 });

@@ -27,3 +27,16 @@ t.test('an event is one line, whatever a client put into it', (t) => {
   t.match(written[0], /^\S+Z info {5}GET \/a\\u000d\\u000a2026 error forged \\u001b\[2J\\u2028\n$/);
   t.end();
 });
+
+t.test('as JSON an event is one object a line with time, level and message, and no control character', (t) => {
+  const written: string[] = [];
+  const log = createLog(1, (line) => written.push(line), 'json');
+  log.debug('not this');
+  log.warning('GET /a"\r\n \u001b[2J\u0085\u007f\u2028 \ud800 ü');
+  t.equal(written.length, 1);
+  const [line = ''] = written;
+  t.match(line, /^\{"time":"\d{4}-\d\d-\d\dT[\d:.]+Z","level":"warning","message":".*"\}\n$/);
+  t.notMatch(line.trimEnd(), /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/);
+  t.match(JSON.parse(line), { level: 'warning', message: 'GET /a"\r\n \u001b[2J\u0085\u007f\u2028 \ud800 ü' });
+  t.end();
+});

@@ -29,7 +29,7 @@ function setUp(count: number) {
     };
     return { done, end };
   };
-  return { begun, start };
+  return { slots, begun, start };
 }
 
 t.test('no more than so many go on at a time, and the others follow in the order in which they came', async (t) => {
@@ -131,4 +131,25 @@ t.test('whatever ends, fails or gives up, the bound holds and nobody is forgotte
   await Promise.allSettled(jobs);
   t.equal(most, 3);
   t.equal(going, 0);
+});
+
+t.test('with more slots those that wait begin at once, in their order', async (t) => {
+  const { slots, begun, start } = setUp(1);
+  for (const name of ['a', 'b', 'c', 'd']) start(name);
+  slots.resize(3);
+  await turn();
+  t.same(begun, ['a', 'b', 'c']);
+});
+
+t.test('with fewer slots none begins before enough have ended', async (t) => {
+  const { slots, begun, start } = setUp(3);
+  const [a, b, c] = [start('a'), start('b'), start('c')];
+  start('d');
+  start('e');
+  slots.resize(1);
+  await a.end();
+  await b.end();
+  t.same(begun, ['a', 'b', 'c']);
+  await c.end();
+  t.same(begun, ['a', 'b', 'c', 'd']);
 });

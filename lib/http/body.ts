@@ -76,6 +76,8 @@ export function openUpload(exchange: Exchange): Upload {
 
 /** Bytes: no set of parameters is larger. */
 const parameterBytes = 1024 * 1024;
+/** Nor has any as many. */
+const maxParameters = 100;
 
 function readText(exchange: Exchange): Promise<string> {
   const { request } = exchange;
@@ -100,6 +102,16 @@ function readText(exchange: Exchange): Promise<string> {
   });
 }
 
+function limited<T>(parameters: readonly T[]): readonly T[] {
+  if (parameters.length <= maxParameters) return parameters;
+  throw new ServiceError('BAD_REQUEST', `The body has more than ${maxParameters} parameters`);
+}
+
+function fromForm(text: string): [string, string][] {
+  limited(text.split('&', maxParameters + 1));
+  return [...new URLSearchParams(text)];
+}
+
 function fromJson(text: string): [string, string][] {
   if (text.trim() === '') return [];
   let value: unknown;
@@ -113,10 +125,11 @@ function fromJson(text: string): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new ServiceError('BAD_REQUEST', 'The body must be a JSON object of parameters');
   }
-  return Object.entries(value).map(([key, member]: [string, unknown]) => {
+  return limited(Object.entries(value)).map(([key, member]: [string, unknown]) => {
     if (typeof member === 'string') return [key, member];
-    const value = JSON.stringify(member).slice(0, 60);
-    throw new ServiceError('BAD_REQUEST', `${quoted(key)} is ${value}; allowed: a string`);
+    // Not the value itself: to write what is nested deeply takes more stack than there is.
+    const kind = typeof member === 'object' && member !== null ? 'a list or an object' : String(member);
+    throw new ServiceError('BAD_REQUEST', `${quoted(key)} is ${kind}; allowed: a string`);
   });
 }
 
@@ -129,7 +142,7 @@ export async function readParameters(exchange: Exchange): Promise<[string, strin
   if (!hasBody(request)) return [];
   const type = mediaTypeOf(request);
   if (type === 'application/json') return fromJson(await readText(exchange));
-  if (type === 'application/x-www-form-urlencoded') return [...new URLSearchParams(await readText(exchange))];
+  if (type === 'application/x-www-form-urlencoded') return fromForm(await readText(exchange));
   const message = `A body of type ${quoted(type)} has no meaning here; allowed: JSON or a form of parameters`;
   throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', message);
 }

@@ -1,9 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { UrlPath } from '../path.js';
-import { type Exchange, hasBody } from './exchange.js';
+import type { ErrorCode } from '../errors.js';
+import { hasBody, type Subject } from './exchange.js';
 import type { Guest } from './places.js';
+import type { CountingResponse } from './response.js';
+import type { Watched, Watcher } from './watch.js';
 
 /** Requests of one connection that may wait for their turn; apt sends 10. */
 const maxPipelined = 100;
@@ -19,15 +22,18 @@ export interface Answering {
 }
 
 /** One request of a connection. Most answers need neither query nor signal, so that they are made when asked for. */
-export class ConnectionExchange implements Exchange {
+export class ConnectionExchange implements Watched {
   path: readonly string[] = [];
   endsWithSlash = false;
+  subject?: Subject;
+  failure?: ErrorCode;
+  readonly began = performance.now();
   #query: URLSearchParams | undefined;
 
   constructor(
     readonly connection: Connection,
     readonly request: IncomingMessage,
-    readonly response: ServerResponse,
+    readonly response: CountingResponse,
   ) {}
 
   locate({ path, endsWithSlash }: UrlPath): void {
@@ -61,6 +67,7 @@ export class Connection implements Guest {
   constructor(
     readonly socket: Socket,
     readonly server: Answering,
+    private readonly watcher?: Watcher,
   ) {}
 
   /** Aborted when the connection is gone. */
@@ -88,6 +95,7 @@ export class Connection implements Guest {
   /** Takes note of a request. @returns whether its turn is now */
   add(exchange: ConnectionExchange): boolean {
     this.#exchanges.push(exchange);
+    this.watcher?.begin(exchange);
     // Node goes on reading requests that nobody has come to yet.
     if (this.#exchanges.length > maxPipelined) this.socket.destroy();
     // No more is read than has come already: only a connection that is read from shows that its client has left.
@@ -97,6 +105,8 @@ export class Connection implements Guest {
 
   /** An answer is out, or will never be: the next one begins. @returns whether there is none */
   remove(exchange: ConnectionExchange): boolean {
+    // Those of a closed connection have ended with it.
+    if (!this.#isClosed) this.watcher?.end(exchange);
     this.#exchanges.splice(this.#exchanges.indexOf(exchange), 1);
     // Behind an answer with `Connection: close` there is no other.
     const { destroyed, writableEnded } = this.socket;
@@ -135,6 +145,9 @@ export class Connection implements Guest {
     this.#isClosed = true;
     this.#stopWaiting();
     this.#closing?.abort();
+    // Node says nothing of answers that have not had their turn.
+    for (const exchange of this.#exchanges) this.watcher?.end(exchange);
+    this.watcher?.close();
   }
 
   #begin(): void {

@@ -117,6 +117,8 @@ export async function sendFile(
   options: TransferOptions = {},
 ): Promise<void> {
   const { request, response, closed } = exchange;
+  // Which say nothing of the file.
+  const others = response.getHeaderNames();
   try {
     const now = new Date();
     const type = mediaType(name);
@@ -140,7 +142,9 @@ export async function sendFile(
     }
     response.end();
   } catch (error) {
-    if (!response.headersSent) for (const name of response.getHeaderNames()) response.removeHeader(name);
+    if (!response.headersSent) {
+      for (const name of response.getHeaderNames()) if (!others.includes(name)) response.removeHeader(name);
+    }
     throw error;
   } finally {
     await file.close();

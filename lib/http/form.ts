@@ -1,4 +1,4 @@
-import { PassThrough, type Readable, pipeline } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import busboy from 'busboy';
 import { ServiceError, messageOf } from '../errors.js';
 import { type Upload, checkUpload, mediaTypeOf } from './body.js';
@@ -32,11 +32,12 @@ function parserOf(exchange: Exchange): busboy.Busboy {
 
 /** The file of a form, whose failure is one of the form and not of the service. */
 function fileOf(part: Readable): Readable {
-  const file = new PassThrough({ destroy: (error, callback) => callback(error && broken(error)) });
-  // It may fail before anybody reads it; whoever then does is told.
+  const file = new PassThrough();
+  // It may fail before anybody reads it; whoever then does is told what it was destroyed with.
   file.on('error', () => undefined);
-  pipeline(part, file, () => undefined);
-  return file;
+  part.on('error', (error) => file.destroy(broken(error)));
+  file.once('close', () => part.destroy());
+  return part.pipe(file);
 }
 
 /**
@@ -54,10 +55,12 @@ export async function openForm(exchange: Exchange): Promise<Form> {
   }
   const parser = parserOf(exchange);
   const fields: [string, string][] = [];
-  parser.on('field', (name, value) => fields.push([name, value]));
+  // Whatever its types say: a field without a name comes as undefined.
+  parser.on('field', (name: string | undefined, value) => fields.push([name ?? '', value]));
   const closed = new Promise<void>((resolve, reject) => {
     parser.once('close', resolve);
-    parser.once('error', (error: unknown) => reject(broken(error)));
+    // Each time: one that has failed fails again when its client leaves, and an error that nobody hears ends the process.
+    parser.on('error', (error: unknown) => reject(broken(error)));
     // `pipe` tells its target nothing of a source that dies, and the target would wait for ever.
     request.once('close', () => {
       if (!request.complete) parser.destroy(new Error('it ended early'));

@@ -10,17 +10,21 @@ function countHosts({ rawHeaders }: IncomingMessage): number {
   return hosts;
 }
 
+/** No client sends as many; Node leaves out what is beyond a thousand. */
+const maxHeaders = 200;
+
 /**
  * What Node accepts and RFC 9112 (3.2, 6.1) does not: doors for request smuggling through a proxy.
  * @param broken is called first when the bytes that follow cannot be trusted to be a request
- * @throws ServiceError BAD_REQUEST, NOT_IMPLEMENTED, and EXPECTATION_FAILED (RFC 9110 10.1.1)
+ * @throws ServiceError BAD_REQUEST, HEADER_TOO_LARGE, NOT_IMPLEMENTED, and EXPECTATION_FAILED (RFC 9110 10.1.1)
  */
 export function checkFraming(request: IncomingMessage, broken: () => void): void {
   const refuse = (code: ErrorCode, message: string): never => {
     broken();
     throw new ServiceError(code, message);
   };
-  const { headers, httpVersion } = request;
+  const { headers, rawHeaders, httpVersion } = request;
+  if (rawHeaders.length > 2 * maxHeaders) refuse('HEADER_TOO_LARGE', `The request has more than ${maxHeaders} headers`);
   const hosts = countHosts(request);
   if (hosts > 1) refuse('BAD_REQUEST', 'The request has two Host headers');
   if (hosts === 0 && httpVersion === '1.1') refuse('BAD_REQUEST', 'The request has no Host header');

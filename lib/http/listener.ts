@@ -1,20 +1,24 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ServiceError, systemCode } from '../errors.js';
+import { ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
 import { parsePath } from '../path.js';
 import { type Answering, Connection, ConnectionExchange } from './connection.js';
 import { type Application, hasBody } from './exchange.js';
 import { checkFraming } from './framing.js';
 import type { Places } from './places.js';
-import { refuseBytes, requestTimeout } from './refusal.js';
+import { reasonOf, refuseBytes, requestTimeout } from './refusal.js';
 import { sendError } from './reply.js';
+import type { CountingResponse } from './response.js';
+import type { Watch } from './watch.js';
 
 export interface ListenerOptions {
   /** Asked in turn. */
   readonly applications: readonly Application[];
   readonly log: Log;
+  /** Is told of all connections and their requests. */
+  readonly watch?: Watch | undefined;
 }
 
 /** Turns what happens on the server's sockets into exchanges. */
@@ -25,17 +29,17 @@ export class Listener implements Answering {
   #whenEmpty: (() => void) | undefined;
 
   constructor(
-    readonly server: Server,
+    readonly server: Server<typeof IncomingMessage, typeof CountingResponse>,
     readonly places: Places,
     readonly options: ListenerOptions,
   ) {
     server.on('connection', (socket) => this.#connect(socket));
-    const serve = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
+    const serve = (request: IncomingMessage, response: CountingResponse) => this.#serve(request, response);
     server.on('request', serve);
     // The same checks before the body is asked for: with `Expect: 100-continue` a refusal costs no byte of it.
     server.on('checkContinue', serve);
     server.on('checkExpectation', serve);
-    server.on('clientError', (error, socket) => this.#refuse(systemCode(error), error.message, socket));
+    server.on('clientError', (error, socket) => this.#refuse(reasonOf(error), error.message, socket));
   }
 
   /** How many connections are open, whatever they do. */
@@ -98,7 +102,7 @@ export class Listener implements Answering {
   }
 
   #connect(socket: Socket): void {
-    const connection = new Connection(socket, this);
+    const connection = new Connection(socket, this, this.options.watch?.(socket));
     this.#connections.set(socket, connection);
     socket.once('close', () => {
       this.#connections.delete(socket);
@@ -109,7 +113,7 @@ export class Listener implements Answering {
     this.places.enter(connection);
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
+  #serve(request: IncomingMessage, response: CountingResponse): void {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return;
     const exchange = new ConnectionExchange(connection, request, response);
@@ -120,7 +124,6 @@ export class Listener implements Answering {
   #watch(exchange: ConnectionExchange): void {
     const { log } = this.options;
     const { connection, request, response } = exchange;
-    const began = Date.now();
     if (hasBody(request)) {
       // Emitted when the connection falls silent before the request is whole; Node would cut it without a word.
       request.once('timeout', () => this.#refuse(requestTimeout, 'silent', request.socket));
@@ -129,7 +132,6 @@ export class Listener implements Answering {
     // A connection that dies under an answer is no news: it shows as `closed`.
     response.on('error', this.#reportAnswer);
     response.on('close', () => {
-      log.debug(`${request.socket.remoteAddress ?? 'gone'} ${summary(request, response)} ${Date.now() - began} ms`);
       if (connection.remove(exchange)) this.places.rest(connection);
     });
   }
@@ -143,10 +145,4 @@ export class Listener implements Answering {
     if (reason === 'ECONNRESET' || !socket.writable || hasBegun) socket.destroy();
     else refuseBytes(socket, reason, words);
   }
-}
-
-/** Method, URL and status. Not the query: the URL of a download can have a password in it. */
-function summary({ method = '', url = '' }: IncomingMessage, { statusCode }: ServerResponse): string {
-  const mark = url.indexOf('?');
-  return `${method} ${mark < 0 ? url : `${url.slice(0, mark)}?…`} ${statusCode}`;
 }

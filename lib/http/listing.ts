@@ -3,7 +3,7 @@ import { encodeSegment, quoted } from '../path.js';
 import type { Entry } from '../tree.js';
 import { Turns } from '../turns.js';
 import { preferredType } from './accept.js';
-import { htmlPolicy } from './reply.js';
+import { pageHeaders } from './reply.js';
 import { sorted } from './sorted.js';
 
 export type ListingFormat = 'html' | 'json' | 'text';
@@ -44,9 +44,8 @@ export function listingFormat(accept: string | undefined, format: string | undef
 
 /** The headers that a listing needs beside its type; the names in a folder come from whoever made the image. */
 export function listingHeaders(format: ListingFormat): Record<string, string> {
-  const headers = { Vary: 'Accept', 'Cache-Control': 'no-cache' };
-  if (format !== 'html') return headers;
-  return { ...headers, ...htmlPolicy };
+  const headers = { Vary: 'Accept', 'Cache-Control': 'no-cache', 'X-Content-Type-Options': 'nosniff' };
+  return format === 'html' ? { ...headers, ...htmlHeaders } : headers;
 }
 
 function compareEntries(a: Entry, b: Entry): number {
@@ -95,6 +94,8 @@ td:first-child { overflow-wrap: anywhere; white-space: pre-wrap; }
 td + td, th + th { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .size { text-align: right; }
 `;
+
+const htmlHeaders = pageHeaders(style);
 
 /** Links to every folder above, relative: they hold behind a proxy that serves us below another path. */
 function breadcrumb(path: readonly string[]): string {

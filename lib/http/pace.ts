@@ -10,8 +10,8 @@ export interface Pace {
 
 /** Tells how fast bytes may go out to each client. */
 export interface Rates {
-  /** The pace of one answer to an address. Whoever asks for it releases it. */
-  paceOf(address: string): ClientPace;
+  /** The pace of one answer to an address, undefined for any. Whoever asks for it releases it. */
+  paceOf(address: string): ClientPace | undefined;
 }
 
 /** A pace that whoever asked for it gives back. */
@@ -146,5 +146,23 @@ export class RateLimit implements Rates {
     const bucket = new Bucket(this.bytesPerSecond, this.clock, () => this.#buckets.delete(address));
     this.#buckets.set(address, bucket);
     return bucket;
+  }
+}
+
+/** A limit that changes from time to time. An answer keeps the pace that it began with. */
+export class ChangingRateLimit implements Rates {
+  #limit: RateLimit | undefined;
+
+  /** @param bytesPerSecond for each client address, as it is now; 0: no limit */
+  constructor(
+    private readonly bytesPerSecond: () => number,
+    private readonly clock: Clock = systemClock,
+  ) {}
+
+  paceOf(address: string): ClientPace | undefined {
+    const rate = this.bytesPerSecond();
+    if (rate === 0) return undefined;
+    if (rate !== this.#limit?.bytesPerSecond) this.#limit = new RateLimit(rate, this.clock);
+    return this.#limit.paceOf(address);
   }
 }

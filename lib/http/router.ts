@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.js';
-import type { Application, Exchange } from './exchange.js';
+import type { Application, Exchange, Subject } from './exchange.js';
 
 export type Handler = (exchange: Exchange, parameters: Readonly<Record<string, string>>) => Promise<void> | void;
 
@@ -37,14 +37,28 @@ export function answerMethod({ request, response }: Exchange, allow: string): vo
   response.writeHead(204).end();
 }
 
-/** An application of a table of routes. It leaves paths that no route has to the next application. */
-export function createRouter(routes: readonly Route[]): Application {
+/**
+ * Lets a request pass, or throws what it is refused with.
+ * @param path of the route, as the table has it
+ */
+export type Guard = (exchange: Exchange, path: string) => Promise<void>;
+
+/**
+ * An application of a table of routes. It leaves paths that no route has to the next application.
+ * @param guard sees each request for a path of the table before anything else does, its method included
+ */
+export function createRouter(routes: readonly Route[], guard?: Guard): Application {
+  const subjects = new Map<string, Subject>(routes.map(([, path]) => [path, { route: path }]));
   return async (exchange) => {
     const here = routes.filter(([, path]) => matchPath(path, exchange.path) !== undefined);
-    if (here.length === 0) return false;
+    const [first] = here;
+    if (first === undefined) return false;
     const { method } = exchange.request;
     const of = (wanted: string | undefined) => here.find(([candidate]) => candidate === wanted);
     const route = of(method) ?? (method === 'HEAD' ? of('GET') : undefined);
+    const subject = subjects.get((route ?? first)[1]);
+    if (subject !== undefined) exchange.subject = subject;
+    await guard?.(exchange, first[1]);
     if (route === undefined) answerMethod(exchange, allowOf(here));
     else await route[2](exchange, matchPath(route[1], exchange.path) ?? {});
     return true;

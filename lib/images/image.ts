@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { Mount } from '../mount/mount.js';
 import type { Tree } from '../tree.js';
+import type { Changes } from './changes.js';
 import type { ImageFact } from './facts.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord } from './record.js';
@@ -28,7 +29,11 @@ export class Image {
   /** Its download: bytes of how many, and bytes a second. */
   arriving: Arriving | undefined;
 
-  constructor(public record: ImageRecord) {
+  /** @param feed told what clients see of it */
+  constructor(
+    public record: ImageRecord,
+    private readonly feed?: Changes,
+  ) {
     // A thousand machines wait for one image.
     this.#changes.setMaxListeners(0);
   }
@@ -77,6 +82,7 @@ export class Image {
     this.record = record;
     this.#listed = true;
     this.#changes.emit('change');
+    if (!this.leaving) this.feed?.publish({ kind: 'image', record: this.described });
   }
 
   /**
@@ -100,6 +106,7 @@ export class Image {
    * @returns what could not be taken away yet, in words
    */
   async end(): Promise<string | undefined> {
+    if (this.leaving && this.#listed) this.feed?.publish({ kind: 'image-removed', record: this.record });
     this.#listed = false;
     this.#abort.abort();
     this.#changes.emit('change');

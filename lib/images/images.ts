@@ -93,7 +93,7 @@ export class Images {
     if (user) throw new ServiceError('IN_USE', `${user.name} ${user.version} is made from ${iso}; choose another name`);
     const createdAt = new Date().toISOString();
     const record: ImageRecord = { id: randomUUID(), name, version, iso, status: 'preparing', source, createdAt };
-    const image = new Image(record);
+    const image = new Image(record, this.options.changes);
     this.#images.set(record.id, image);
     return image;
   }
@@ -216,7 +216,7 @@ export class Images {
 
   async #restore(record: ImageRecord): Promise<void> {
     const { store } = this.options;
-    const image = new Image(record);
+    const image = new Image(record, this.options.changes);
     const twin = this.get({ name: record.name, version: record.version });
     this.#images.set(record.id, image);
     image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });

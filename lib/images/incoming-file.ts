@@ -23,8 +23,12 @@ export interface IncomingOptions {
   readonly offset: number;
   /** Who may continue it when it breaks off; undefined: nobody. */
   readonly source: string | undefined;
+  /** The address of whoever sends it; undefined where the service fetches it. */
+  readonly client?: string | undefined;
   /** Of the machine, now. */
   readonly boot: string;
+  /** Is told of bytes that have arrived. */
+  readonly received?: (bytes: number) => void;
   /** Looks at the complete file under its temporary name, and throws to refuse it. */
   check(path: string): Promise<void>;
   /** Sees to it that there is room for this many bytes. @throws ServiceError NO_SPACE */
@@ -39,6 +43,8 @@ export interface IncomingOptions {
 export class IncomingFile implements Target {
   /** Bytes that the disk needs room for, as far as anybody knows. */
   promised: number;
+  /** When it was claimed, in milliseconds of the epoch. */
+  readonly since = Date.now();
   readonly #rate = new Rate();
   readonly #interruption = new AbortController();
   #isUpload = false;
@@ -55,6 +61,15 @@ export class IncomingFile implements Target {
   constructor(private readonly options: IncomingOptions) {
     this.promised = options.length ?? 0;
     this.ended = new Promise((resolve) => (this.#tellEnded = resolve));
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** The address of whoever sends it; undefined where the service fetches it. */
+  get client(): string | undefined {
+    return this.options.client;
   }
 
   /** Who may continue it. */
@@ -131,6 +146,7 @@ export class IncomingFile implements Target {
       const before = part.bytes;
       await this.#onDisk(() => part.write(chunks));
       this.#rate.add(part.bytes - before);
+      this.options.received?.(part.bytes - before);
       progress(part.bytes);
     };
     await pump(stream, write, this.#interruption.signal);

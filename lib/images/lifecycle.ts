@@ -1,6 +1,7 @@
-import { messageOf, publicError, ServiceError } from '../errors.js';
+import { codeOf, type ErrorCode, messageOf, publicError, ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Mount, MountDriver } from '../mount/mount.js';
+import type { Changes } from './changes.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
 import { type DownloadPolicy, download, downloadText } from './download.js';
@@ -12,7 +13,7 @@ import type { Image } from './image.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { Inventory } from './inventory.js';
 import type { ImageRecord } from './record.js';
-import { Slots } from '../slots.js';
+import type { Slots } from '../slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
 import type { Store } from './store.js';
 
@@ -25,10 +26,14 @@ export interface LifecycleOptions {
   readonly hashing: Hashing;
   readonly log: Log;
   readonly downloads: DownloadPolicy;
-  /** How many downloads go on at a time. */
-  readonly downloadSlots: number;
+  /** Those of the downloads. */
+  readonly downloadSlots: Slots;
+  /** Is told why a download has failed for good. */
+  readonly downloadFailed?: (reason: ErrorCode) => void;
   /** Is told what becomes of the images, where other processes serve them too. */
   readonly tell?: Tell;
+  /** Is told what clients see of the images. */
+  readonly changes?: Changes | undefined;
 }
 
 /** Bytes: no list of digests is longer. */
@@ -47,15 +52,11 @@ function shownOf({ driver, why, view, bytes, sha256 }: Mount): Partial<ImageReco
 
 /** What happens to an image from `downloading iso` over `preparing` to `OK` or `failed`. */
 export class Lifecycle {
-  readonly #slots: Slots;
-
   /** @param stored told the name of an ISO that has arrived, for the other images that are made from it */
   constructor(
     private readonly options: LifecycleOptions,
     private readonly stored: (isoName: string) => Promise<void>,
-  ) {
-    this.#slots = new Slots(options.downloadSlots);
-  }
+  ) {}
 
   /**
    * Takes an image to `OK` or `failed`. Never rejects.
@@ -64,14 +65,16 @@ export class Lifecycle {
   async bringUp(image: Image, arriving?: IncomingFile): Promise<void> {
     image.arriving = arriving;
     try {
-      if (arriving) await this.#slots.run(() => this.#download(image, arriving), image.gone);
+      if (arriving) await this.options.downloadSlots.run(() => this.#download(image, arriving), image.gone);
       else await this.#verify(image);
       await this.prepare(image);
     } catch (error) {
       // Of a deleted image nothing stays; any other download goes on at the next start.
       const end = image.leaving ? arriving?.discard() : arriving?.end();
       await end?.catch((left: unknown) => this.options.log.error(messageOf(left)));
-      if (!image.gone.aborted) await this.fail(image, error);
+      if (image.gone.aborted) return;
+      if (image.record.status === 'downloading iso') this.options.downloadFailed?.(codeOf(error));
+      await this.fail(image, error);
     }
   }
 
@@ -81,14 +84,8 @@ export class Lifecycle {
   }
 
   /** Shows the new bytes of an ISO that was replaced, or leaves the image as it was and says why. */
-  async renew(image: Image): Promise<void> {
-    try {
-      await this.#verify(image);
-      await this.prepare(image);
-    } catch (error) {
-      const reason = `The ISO was replaced by a file that cannot be served: ${this.#explain(error)}`;
-      await this.#save(image, { ...image.record, error: reason });
-    }
+  renew(image: Image): Promise<void> {
+    return image.turns.run(() => this.#renew(image));
   }
 
   /** Ends an image with the service: also a mount that is being made in this moment, and one that it had before. */
@@ -106,6 +103,19 @@ export class Lifecycle {
    */
   async tell(image: Image): Promise<string | undefined> {
     return this.options.tell?.({ kind: 'image', key: image.record.id, value: image.fact });
+  }
+
+  async #renew(image: Image): Promise<void> {
+    const isFailed = image.record.status === 'failed';
+    // Of a failed image all processes know that nobody serves it.
+    if (isFailed) image.update({ ...image.record, status: 'preparing' });
+    try {
+      await this.#verify(image);
+      await this.#mount(image);
+    } catch (error) {
+      const reason = `The ISO was replaced by a file that cannot be served: ${this.#explain(error)}`;
+      await this.#save(image, { ...image.record, ...(isFailed && { status: 'failed' }), error: reason });
+    }
   }
 
   async fail(image: Image, error: unknown): Promise<void> {

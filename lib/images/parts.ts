@@ -50,7 +50,8 @@ function isUseless(name: string): boolean {
  */
 function usableBytes({ length = Infinity, synced, boot }: PartRecord, size: number, now: string): number {
   // After a power cut a file can be longer than what was written to it.
-  const safe = boot === now ? size : Math.min(size, synced);
+  // Of a machine that does not tell its boots apart each one may be another.
+  const safe = boot === now && now !== '' ? size : Math.min(size, synced);
   // Of one that was killed between its last byte and its name a byte is asked for again: nobody can send none.
   return Math.min(safe, length - 1);
 }

@@ -16,6 +16,8 @@ export interface ExpectedFile {
   readonly offset?: number;
   /** Who may continue it when it breaks off; undefined: nobody. */
   readonly source?: string | undefined;
+  /** The address of whoever sends it; undefined where the service fetches it. */
+  readonly client?: string | undefined;
   /** Looks at the complete file before it gets its name, and throws to refuse it. */
   readonly check?: (path: string) => Promise<void>;
 }
@@ -37,10 +39,14 @@ const accept: (path: string) => Promise<void> = () => Promise.resolve();
 
 /** The store's part in receiving files, and how long what has broken off is kept. */
 export interface ReceivingOptions {
-  /** Milliseconds that an interrupted transfer is kept to be continued. */
-  readonly keptFor: number;
+  /** Milliseconds that an interrupted transfer is kept to be continued, as they are now. */
+  keptFor(): number;
   /** Milliseconds without a byte after which an upload may be replaced by another one of its name. */
   readonly silentAfter?: number;
+  /** Is told of each file that begins to arrive. */
+  readonly began?: (name: string, incoming: IncomingFile) => void;
+  /** Is told of bytes that have arrived. */
+  readonly received?: (name: string, bytes: number) => void;
   /** Gives a finished file its name. */
   move(name: string, finished: IncomingFile): Promise<void>;
 }
@@ -72,6 +78,11 @@ export class Receiving {
   get bytes(): number {
     const all = [...this.#arriving.values(), ...this.parts.all()];
     return all.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** The files that are arriving now. */
+  all(): readonly IncomingFile[] {
+    return [...this.#arriving.values()];
   }
 
   /** How much has arrived of an upload that is not whole; undefined: nothing. Nobody can go on with a download. */
@@ -130,7 +141,7 @@ export class Receiving {
 
   /** Gives up what has waited too long. */
   expire(): Promise<void> {
-    return this.parts.expire(this.options.keptFor);
+    return this.parts.expire(this.options.keptFor());
   }
 
   /** Ends all that is arriving; what can be continued is kept. */
@@ -138,10 +149,11 @@ export class Receiving {
     await Promise.all([...this.#arriving.values()].map((incoming) => incoming.interrupt()));
   }
 
-  #claim(name: string, { length, offset = 0, source, check = accept }: ExpectedFile): IncomingFile {
+  #claim(name: string, { length, offset = 0, source, client, check = accept }: ExpectedFile): IncomingFile {
     const part = this.parts.take(name);
     const incoming = new IncomingFile({
-      ...{ name, part, length, offset, source, check, boot: this.parts.boot },
+      ...{ name, part, length, offset, source, client, check, boot: this.parts.boot },
+      received: (bytes) => this.options.received?.(name, bytes),
       reserve: (arriving, bytes) => this.#reserve(arriving, bytes),
       move: (finished) => this.options.move(name, finished),
       release: (isKept) => {
@@ -150,6 +162,7 @@ export class Receiving {
       },
     });
     this.#arriving.set(name, incoming);
+    this.options.began?.(name, incoming);
     return incoming;
   }
 

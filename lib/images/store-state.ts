@@ -34,7 +34,7 @@ export class StoreState {
   /**
    * @param file where the state is kept
    * @param folder of the store
-   * @param tell is told each change, and waited for
+   * @param tell is told each change, also that a file has gone of which nothing was known, and waited for
    */
   static async open(
     file: string,
@@ -76,6 +76,7 @@ export class StoreState {
 
   async forget(name: string): Promise<void> {
     if (this.#files.get(name) !== undefined) await this.#change(name, undefined);
+    else await this.tell(name, undefined);
   }
 
   /** Resolves when all changes so far are on the disk, or have failed. */

@@ -22,7 +22,7 @@ export interface StoredFile {
   readonly sha256: string | undefined;
 }
 
-export interface StoreOptions extends Pick<ReceivingOptions, 'keptFor' | 'silentAfter'> {
+export interface StoreOptions extends Pick<ReceivingOptions, 'keptFor' | 'silentAfter' | 'began' | 'received'> {
   readonly log: Log;
   readonly hashing: Hashing;
   /** Is told what becomes known of a file, and waited for; undefined when nothing is known any more. */
@@ -38,6 +38,8 @@ export class Store {
   readonly #removing = new Set<string>();
   readonly #background: BackgroundDigests;
   readonly #sweep: NodeJS.Timeout;
+  /** Gives the files that are on their way into the store. */
+  readonly arriving = () => this.#receiving.all();
 
   private constructor(
     readonly folder: string,
@@ -87,8 +89,7 @@ export class Store {
       if (systemCode(error) !== 'ENOENT') throw error;
       return [];
     });
-    const shown = names.filter((name) => !name.startsWith('.'));
-    const files = await Promise.all(shown.map((name) => this.find(name)));
+    const files = await Promise.all(names.filter((name) => !name.startsWith('.')).map((name) => this.find(name)));
     const found = files.filter((file) => file !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const { name, sha256 } of found) if (sha256 === undefined) this.#background.add(name);
     return found;
@@ -211,8 +212,7 @@ export class Store {
 
   /** The file system's free bytes, and those that the store's files take. */
   async space(): Promise<{ readonly free: number; readonly used: number }> {
-    const { bavail, bsize } = await statfs(this.folder);
-    const files = await this.list();
+    const [{ bavail, bsize }, files] = await Promise.all([statfs(this.folder), this.list()]);
     return { free: bavail * bsize, used: files.reduce((sum, { bytes }) => sum + bytes, this.#receiving.bytes) };
   }
 

@@ -12,6 +12,7 @@ import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js'
 export interface FileResource {
   readonly store: Store;
   readonly log: Log;
+  readonly maxUploadBytes: () => number;
   /** ISOs have images, microkernels do not. */
   readonly images?: Images;
 }
@@ -27,6 +28,7 @@ export function fileHandlers({
   store,
   log,
   images,
+  maxUploadBytes,
 }: FileResource): Record<'list' | 'head' | 'put' | 'remove', Handler> {
   const record = (file: StoredFile) => fileRecord(file, images !== undefined);
 
@@ -43,7 +45,7 @@ export function fileHandlers({
   };
 
   const put: Handler = async (exchange) => {
-    const announced = await announcedUpload(exchange, ['name']);
+    const announced = await announcedUpload(exchange, ['name'], maxUploadBytes());
     const name = checkFileName(required(announced.parameters, 'name'), 'name');
     const before = await store.find(name);
     const arriving = await claim(exchange, () => store.receive(name, announced));

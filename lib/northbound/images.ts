@@ -22,7 +22,7 @@ const addNames = [...putNames, ...algorithms, 'sums'] as const;
 type PutParameters = Parameters<(typeof addNames)[number]>;
 
 /** A record as clients see it: without the passwords that URLs may hold. */
-function shown(record: ImageRecord): ImageRecord {
+export function shown(record: ImageRecord): ImageRecord {
   const { source } = record;
   if (source?.kind !== 'isoweb') return record;
   const { value, sums } = source;
@@ -67,10 +67,11 @@ export interface ImageResource {
   readonly images: Images;
   readonly isoStore: Store;
   readonly log: Log;
+  readonly maxUploadBytes: () => number;
 }
 
-async function upload(exchange: Exchange, { images, log }: ImageResource): Promise<void> {
-  const announced = await announcedUpload(exchange, putNames);
+async function upload(exchange: Exchange, { images, log, maxUploadBytes }: ImageResource): Promise<void> {
+  const announced = await announcedUpload(exchange, putNames, maxUploadBytes());
   const { form } = announced;
   const parameters = { ...(form && { isoclient: form.fileName }), ...announced.parameters };
   const name = required(parameters, 'name');

@@ -1,5 +1,8 @@
-import { htmlPolicy, send } from '../http/reply.js';
+import { pageHeaders, send } from '../http/reply.js';
 import type { Handler, Route } from '../http/router.js';
+
+const style = ':root { color-scheme: light dark } body { font: 15px/1.6 system-ui, sans-serif; margin: 2rem }';
+const headers = pageHeaders(style);
 
 /** The page at `/`: which service this is, and what it can be asked. */
 export function indexHandler(version: string, routes: () => readonly Route[]): Handler {
@@ -11,7 +14,7 @@ export function indexHandler(version: string, routes: () => readonly Route[]): H
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>image-service</title>
-<style>:root { color-scheme: light dark } body { font: 15px/1.6 system-ui, sans-serif; margin: 2rem }</style>
+<style>${style}</style>
 </head>
 <body>
 <h1>image-service ${version}</h1>
@@ -23,6 +26,6 @@ ${rows.join('\n')}
 </body>
 </html>
 `;
-    send(exchange, 200, 'text/html; charset=utf-8', page, htmlPolicy);
+    send(exchange, 200, 'text/html; charset=utf-8', page, headers);
   };
 }

@@ -1,11 +1,18 @@
-import type { Application } from '../http/exchange.js';
-import { type Route, createRouter } from '../http/router.js';
+import { crossOrigin } from '../http/cross-origin.js';
+import type { EventStream } from '../http/event-stream.js';
+import type { Application, Exchange } from '../http/exchange.js';
+import { type Guard, type Route, createRouter } from '../http/router.js';
+import type { Changes } from '../images/changes.js';
 import type { Images } from '../images/images.js';
 import type { Store } from '../images/store.js';
 import type { Log } from '../log.js';
+import type { Observed } from '../observe/observed.js';
+import { eventsHandler } from './events.js';
 import { fileHandlers } from './files.js';
+import { aliveHandler, readyHandler, type Readiness } from './health.js';
 import { imageHandlers } from './images.js';
 import { indexHandler } from './index-page.js';
+import { metricsHandler } from './metrics.js';
 import { type DriverState, statusHandler } from './status.js';
 
 export interface NorthboundOptions {
@@ -13,16 +20,33 @@ export interface NorthboundOptions {
   readonly isoStore: Store;
   readonly microkernelStore: Store;
   readonly mount: DriverState;
+  readonly readiness: Readiness;
+  readonly events: { readonly stream: EventStream; readonly changes: Changes };
   readonly version: string;
+  readonly observed: Observed;
   readonly log: Log;
+  /** Sees every request but those for `openPaths`; left out: all are welcome. */
+  readonly guard?: (exchange: Exchange) => Promise<void>;
+  /** Origins whose web pages may change things. */
+  readonly corsOrigins: readonly string[];
+  /** Undefined: any number. */
+  readonly maxUploadBytes: number | undefined;
 }
+
+/** Paths of the table that need no credentials: they hold no data, and a page that logs in must be there before. */
+const openPaths: ReadonlySet<string> = new Set(['/', '/healthz', '/readyz']);
+
+const readingMethods: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD']);
 
 /** The management API. */
 export function createNorthbound(options: NorthboundOptions): Application {
-  const { images, isoStore, microkernelStore, mount, log } = options;
-  const image = imageHandlers({ images, isoStore, log });
-  const iso = fileHandlers({ store: isoStore, images, log });
-  const microkernel = fileHandlers({ store: microkernelStore, log });
+  const { images, isoStore, microkernelStore, mount, readiness, events, observed, log } = options;
+  const stores = { iso: isoStore, microkernel: microkernelStore };
+  const limits = { log, maxUploadBytes: () => options.maxUploadBytes ?? Infinity };
+  const image = imageHandlers({ images, isoStore, ...limits });
+  const iso = fileHandlers({ store: isoStore, images, ...limits });
+  const microkernel = fileHandlers({ store: microkernelStore, ...limits });
+  const downloading = (iso: string) => images.list({ iso, status: 'downloading iso' });
   const routes: readonly Route[] = [
     ['GET', '/images', image.list],
     ['HEAD', '/images', image.head],
@@ -40,8 +64,23 @@ export function createNorthbound(options: NorthboundOptions): Application {
     ['PUT', '/microkernel', microkernel.put],
     ['POST', '/microkernel', microkernel.put],
     ['DELETE', '/microkernel', microkernel.remove],
-    ['GET', '/status', statusHandler({ stores: { iso: isoStore, microkernel: microkernelStore }, images, mount })],
+    ['GET', '/status', statusHandler({ stores, images, mount, observed })],
+    ['GET', '/events', eventsHandler({ ...events, downloading })],
+    ['GET', '/healthz', aliveHandler()],
+    ['GET', '/readyz', readyHandler(readiness)],
+    ['GET', '/metrics', metricsHandler(observed)],
     ['GET', '/', indexHandler(options.version, () => routes)],
   ];
-  return createRouter(routes);
+  const guard: Guard = async (exchange, path) => {
+    const isOpen = openPaths.has(path) && readingMethods.has(exchange.request.method);
+    if (!isOpen) await options.guard?.(exchange);
+  };
+  const rules = {
+    isReadOnly: false,
+    get origins() {
+      return options.corsOrigins;
+    },
+  } as const;
+  // Before the guard: what a browser asks before it sends has no credentials.
+  return crossOrigin(rules, createRouter(routes, guard));
 }

@@ -15,7 +15,7 @@ import type { Log } from '../log.js';
 import { type Parameters, checkParameters, mergeParameters, queryParameters } from './parameters.js';
 
 /** An upload whose header is checked and whose body has not been asked for. */
-export interface AnnouncedUpload<Name extends string> extends Pick<ExpectedFile, 'source'> {
+export interface AnnouncedUpload<Name extends string> extends Pick<ExpectedFile, 'source' | 'client'> {
   /** From the query, and from the fields of a form. */
   readonly parameters: Parameters<Name | Algorithm>;
   /** Bytes of the whole file; undefined when the client does not say. */
@@ -25,28 +25,47 @@ export interface AnnouncedUpload<Name extends string> extends Pick<ExpectedFile,
   /** Bytes that the file takes at most, as far as the client says. */
   readonly room: number;
   readonly form: Form | undefined;
+  /** Bytes that the file may have. */
+  readonly most: number;
   /** What the client wants the file to be. */
   readonly demands: Digests;
 }
 
-/** Checks what the header of an upload says; of a form, its body up to the file is read. */
+/** Bytes that a form may have beside its file, more than the limits of its fields let it. */
+const formBytes = 1024 * 1024;
+
+/** @throws ServiceError TOO_LARGE */
+function checkSize(bytes: number, most: number): void {
+  if (bytes > most)
+    throw new ServiceError('TOO_LARGE', `The file is larger than ${most} bytes, as maxUploadBytes says`);
+}
+
+/**
+ * Checks what the header of an upload says; of a form, its body up to the file is read.
+ * @param most bytes that the file may have
+ * @throws ServiceError TOO_LARGE, and the errors of `queryParameters`, `checkUpload` and `openForm`
+ */
 export async function announcedUpload<Name extends string>(
   exchange: Exchange,
   names: readonly Name[],
+  most: number,
 ): Promise<AnnouncedUpload<Name>> {
   const allowed = [...names, ...algorithms];
   const inQuery = queryParameters<Name | Algorithm>(exchange, allowed);
   const { length, offset } = checkUpload(exchange.request);
+  const client = exchange.request.socket.remoteAddress ?? 'gone';
+  checkSize(length ?? 0, isForm(exchange) ? most + formBytes : most);
   if (isForm(exchange)) {
     const form = await openForm(exchange);
     const parameters = mergeParameters(inQuery, checkParameters(form.fields, allowed));
     const demands = demanded(parameters);
-    return { ...{ parameters, form, demands, room: length ?? 0 }, length: undefined, offset: 0, source: undefined };
+    const unknown = { length: undefined, offset: 0, source: undefined };
+    return { ...{ parameters, form, demands, most, client, room: length ?? 0 }, ...unknown };
   }
   const demands = mergeDemands(demanded(inQuery), digestFields(exchange.request.headers));
   // Nobody could say of a file of unknown length where it is to go on, and whether it is whole.
   const source = length === undefined ? undefined : uploadSource;
-  return { parameters: inQuery, form: undefined, demands, room: length ?? 0, length, offset, source };
+  return { parameters: inQuery, form: undefined, demands, most, client, room: length ?? 0, length, offset, source };
 }
 
 /** Where an interrupted upload is to go on, as headers (named as in the IETF's resumable uploads for HTTP). */
@@ -92,7 +111,7 @@ export function wantsJson(exchange: Exchange): boolean {
  */
 export async function receiveUpload(
   exchange: Exchange,
-  { length, form, demands }: AnnouncedUpload<string>,
+  { length, form, demands, most }: AnnouncedUpload<string>,
   arriving: IncomingFile,
   log: Log,
   finish: () => Promise<UploadResult>,
@@ -100,18 +119,23 @@ export async function receiveUpload(
   const open = () => form?.upload ?? openUpload(exchange);
   arriving.demand(demands);
   if (wantsJson(exchange)) {
-    await arriving.take(open, () => undefined);
+    await arriving.take(open, (bytes) => checkSize(bytes, most));
     const { status, value, location } = await finish();
     sendJson(exchange, status, value, { Location: location, 'Repr-Digest': reprDigest(arriving.sha256) });
     return;
   }
   const progress = new UploadProgress(exchange, length);
   try {
-    await arriving.take(open, (bytes) => progress.advance(bytes));
+    await arriving.take(open, (bytes) => {
+      checkSize(bytes, most);
+      progress.advance(bytes);
+    });
     await finish();
     progress.finish();
   } catch (error) {
     if (!exchange.response.headersSent) throw error;
-    await progress.fail(publicError(error, log.error));
+    const shown = publicError(error, log.error);
+    exchange.failure = shown.code;
+    await progress.fail(shown);
   }
 }

@@ -1,5 +1,7 @@
 import type { Application, Exchange } from '../http/exchange.js';
+import { onlyFor } from '../http/address-filter.js';
 import { ChunkCache } from '../http/chunks.js';
+import { crossOrigin } from '../http/cross-origin.js';
 import { sendFile } from '../http/file.js';
 import { listingFormat, listingHeaders, renderListing } from '../http/listing.js';
 import type { Rates } from '../http/pace.js';
@@ -16,6 +18,8 @@ export interface SouthboundOptions extends UrlSpaceOptions {
   readonly apiRoot: string;
   /** Bytes of files that are kept in memory for whoever asks next. */
   readonly chunkCache: number;
+  /** Networks whose machines are answered; undefined: any. */
+  readonly allow?: readonly string[] | undefined;
   /** As fast as they take it, where it is left out. */
   readonly rates?: Rates | undefined;
 }
@@ -32,7 +36,7 @@ async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly s
   }
   const format = listingFormat(request.headers.accept, query.get('format') ?? undefined);
   const { type, pieces } = renderListing(format, path, await node.list());
-  await sendPieces(exchange, type, pieces, { 'X-Content-Type-Options': 'nosniff', ...listingHeaders(format) });
+  await sendPieces(exchange, type, pieces, listingHeaders(format));
 }
 
 /** Sends files, with what all answers of the process share. */
@@ -60,7 +64,7 @@ export function createSouthbound(options: SouthboundOptions): Application {
   const space = new UrlSpace(options);
   const sender = new FileSender(options);
   const prefix = options.apiRoot.split('/').filter((segment) => segment !== '');
-  return async (exchange) => {
+  const serve: Application = async (exchange) => {
     if (!prefix.every((segment, index) => exchange.path[index] === segment)) return false;
     const { method } = exchange.request;
     if (method !== 'GET' && method !== 'HEAD') {
@@ -68,7 +72,7 @@ export function createSouthbound(options: SouthboundOptions): Application {
       return true;
     }
     const path = exchange.path.slice(prefix.length);
-    const node = await space.lookup(path, exchange.closed);
+    const node = await space.lookup(path, exchange);
     if (node?.type === 'folder') await sendFolder(exchange, node, path);
     else if (node !== undefined && !exchange.endsWithSlash) await sender.send(exchange, node.file, path.at(-1) ?? '');
     else {
@@ -77,4 +81,8 @@ export function createSouthbound(options: SouthboundOptions): Application {
     }
     return true;
   };
+  return crossOrigin(
+    { isReadOnly: true },
+    onlyFor(() => options.allow, serve),
+  );
 }

@@ -1,8 +1,10 @@
 import { ServiceError } from '../errors.js';
+import type { Subject } from '../http/exchange.js';
 import type { Entry, Match, Node, Tree } from '../tree.js';
 
 /** An image, as far as serving it goes. */
 export interface ServedImage {
+  readonly record: { readonly name: string; readonly version: string };
   /** Undefined until it can be served. */
   readonly tree: Tree | undefined;
   /** Whether that will be, or it will have failed, by itself. */
@@ -37,6 +39,16 @@ function merge(...layers: readonly (readonly Entry[])[]): Entry[] {
   return [...entries.values()];
 }
 
+/** A request, as far as its finding what it asks for goes. */
+export interface Asking {
+  /** Ends the waiting when the client has left. */
+  readonly closed: AbortSignal;
+  /** Set to what is found; a store is called by its place. */
+  subject?: Subject;
+}
+
+const rootSubject: Subject = { route: 'root', hasFiles: true };
+
 const folder = (name: string): Entry => ({ name, type: 'folder', size: 0, modified: undefined });
 
 const sameName = (a: string, b: string, match: Match) =>
@@ -47,25 +59,47 @@ const sameName = (a: string, b: string, match: Match) =>
  * image. An exact match anywhere wins over one that differs by case.
  */
 export class UrlSpace {
-  constructor(private readonly options: UrlSpaceOptions) {}
+  readonly #imageSubjects = new WeakMap<ServedImage, Subject>();
+  readonly #storeSubjects: ReadonlyMap<Tree, Subject>;
+
+  constructor(private readonly options: UrlSpaceOptions) {
+    this.#storeSubjects = new Map(
+      [...options.stores].map(([place, tree]) => [tree, { route: place, hasFiles: true }] as const),
+    );
+  }
 
   /**
    * Finds what a path leads to, waiting for an image that is still on its way.
-   * @param closed ends the waiting when the client has left
    * @throws ServiceError UNAVAILABLE when the image is not ready in time; the errors of the trees
    */
-  async lookup(path: readonly string[], closed: AbortSignal): Promise<Node | undefined> {
+  async lookup(path: readonly string[], asking: Asking): Promise<Node | undefined> {
     const [name, version, ...rest] = path;
     for (const match of ['exact', 'any-case'] as const) {
       const image = version === undefined ? undefined : this.options.images.at(name ?? '', version, match);
       // Which image it is was decided by `match`; inside of it names may always differ by case.
-      if (image !== undefined) return (await this.#ready(image, closed))?.lookup(rest, 'any-case');
+      if (image !== undefined) {
+        asking.subject = this.#subjectOf(image);
+        return (await this.#ready(image, asking.closed))?.lookup(rest, 'any-case');
+      }
       const store = this.#storeAt(name, match);
-      if (store !== undefined) return store.lookup(path.slice(1), 'any-case');
+      if (store !== undefined) {
+        asking.subject = this.#storeSubjects.get(store) ?? rootSubject;
+        return store.lookup(path.slice(1), 'any-case');
+      }
+      asking.subject = rootSubject;
       const node = await this.#below(path, match);
       if (node !== undefined) return node;
     }
     return undefined;
+  }
+
+  #subjectOf(image: ServedImage): Subject {
+    const known = this.#imageSubjects.get(image);
+    if (known !== undefined) return known;
+    const { name, version } = image.record;
+    const subject: Subject = { route: 'image', item: `${name}/${version}`, hasFiles: true };
+    this.#imageSubjects.set(image, subject);
+    return subject;
   }
 
   #storeAt(name: string | undefined, match: Match): Tree | undefined {

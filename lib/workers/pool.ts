@@ -1,15 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../errors.js';
+import type { Credentials } from '../http/tls.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
+import type { Report } from '../observe/report.js';
 import { bindPort, type BoundPort, cannotListen } from './port.js';
-import type { Question, WorkerSetup } from './protocol.js';
+import type { Question, WorkerSettings, WorkerSetup } from './protocol.js';
 import { WorkerProcess } from './worker-process.js';
 
 export interface PoolOptions {
   readonly log: Log;
   /** Milliseconds that a worker has to answer. */
   readonly patience?: number;
+  /** Is given what each worker tells of its requests and of itself, once a second. */
+  readonly onReport?: (pid: number, report: Report) => void;
   /** Does what a worker asks for. @param signal nobody wants it any more */
   answer(question: Question, signal: AbortSignal): Promise<void>;
 }
@@ -41,14 +45,22 @@ export class WorkerPool {
   readonly #workers = new Set<WorkerProcess>();
   readonly #starting = new Set<WorkerProcess>();
   readonly #facts = new Map<string, Fact>();
-  readonly #ports = new Set<BoundPort>();
+  /** The ports, and what those prove themselves with that speak https. */
+  readonly #ports = new Map<BoundPort, Credentials | undefined>();
   /** With which a worker is started again. */
   #setup: WorkerSetup | undefined;
+  /** What has changed since. */
+  #settings: WorkerSettings | undefined;
   /** Workers in a row that ended soon after their start. */
   #shortLived = 0;
   readonly #stopping = new AbortController();
 
   constructor(private readonly options: PoolOptions) {}
+
+  /** Those that serve, by their process numbers, and since when. */
+  get workers(): readonly Pick<WorkerProcess, 'pid' | 'since'>[] {
+    return [...this.#workers].filter(({ isOpen }) => isOpen);
+  }
 
   /**
    * Starts so many workers.
@@ -78,21 +90,33 @@ export class WorkerPool {
     return failures.find((failure) => failure !== undefined);
   }
 
+  /** Has all workers, also those that are started later, go by other settings. */
+  async change(settings: WorkerSettings): Promise<void> {
+    this.#settings = settings;
+    await Promise.all([...this.#workers].map((worker) => worker.change(settings)));
+  }
+
   /**
    * Opens a port.
    * @param port 0 takes any free one
+   * @param credentials where it speaks https
    * @throws ServiceError BAD_REQUEST when the address cannot be listened on
    */
-  async listen(address: string, port: number): Promise<SharedPort> {
+  async listen(address: string, port: number, credentials?: Credentials): Promise<SharedPort> {
     for (let left = maxTries; ; left--) {
       try {
-        return await this.#listen(await bindPort(address, port));
+        return await this.#listen(await bindPort(address, port), credentials);
       } catch (error) {
         if (left === 0 || !messageOf(error).includes('EADDRINUSE')) throw error;
         // Workers of a service that was killed close its ports as soon as they notice.
         await delay(pauseOfTries);
       }
     }
+  }
+
+  /** Whether at least one worker serves. */
+  get isServing(): boolean {
+    return [...this.#workers].some(({ isOpen }) => isOpen);
   }
 
   /** Lets requests in flight go on for so many milliseconds, and ends the workers. */
@@ -110,6 +134,7 @@ export class WorkerPool {
     const worker: WorkerProcess = new WorkerProcess({
       ...{ log, patience },
       answer: (question, signal) => this.options.answer(question, signal),
+      onReport: (report) => this.options.onReport?.(worker.pid, report),
       onEnd: (how) => {
         if (!this.#workers.delete(worker) || this.#stopping.signal.aborted) return;
         log.error(`a worker process ended (${how}) and is started again`);
@@ -122,13 +147,11 @@ export class WorkerPool {
       const warning = await worker.start(setup);
       // What is told from now on reaches it behind what is known already.
       this.#workers.add(worker);
-      const note = (failure: string | undefined) => {
-        if (failure !== undefined) log.error(`a worker: ${failure}`);
-      };
+      if (this.#settings !== undefined) await worker.change(this.#settings);
       // One after the other, each with its own time; the map shows what has changed meanwhile.
-      for (const fact of this.#facts.values()) note(await worker.tell(fact));
+      for (const fact of this.#facts.values()) this.#note(await worker.tell(fact));
       worker.open();
-      for (const port of this.#ports) note(await worker.listen(port));
+      for (const [port, credentials] of this.#ports) this.#note(await worker.listen(port, credentials?.texts));
       return warning;
     } catch (error) {
       worker.kill();
@@ -138,19 +161,31 @@ export class WorkerPool {
     }
   }
 
-  async #listen(bound: BoundPort): Promise<SharedPort> {
+  async #listen(bound: BoundPort, credentials: Credentials | undefined): Promise<SharedPort> {
     const { address, port } = bound;
     const stop = () => {
       this.#ports.delete(bound);
       bound.close();
       return Promise.resolve();
     };
-    this.#ports.add(bound);
-    const listening = [...this.#workers].filter(({ isOpen }) => isOpen).map((worker) => worker.listen(bound));
+    this.#ports.set(bound, credentials);
+    credentials?.onRenewal((tls) => {
+      // Whoever is not open yet is going to listen with the new ones.
+      for (const worker of this.#open) void worker.renew(bound, tls).then((failure) => this.#note(failure));
+    });
+    const listening = this.#open.map((worker) => worker.listen(bound, credentials?.texts));
     const failure = (await Promise.all(listening)).find((words) => words !== undefined);
     if (failure === undefined) return { address, port, stop };
     await stop();
     throw cannotListen(address, port, failure);
+  }
+
+  get #open(): WorkerProcess[] {
+    return [...this.#workers].filter(({ isOpen }) => isOpen);
+  }
+
+  #note(failure: string | undefined): void {
+    if (failure !== undefined) this.options.log.error(`a worker: ${failure}`);
   }
 
   async #restart(): Promise<void> {

@@ -13,6 +13,8 @@ interface BoundSocket {
 export interface BoundPort {
   readonly address: string;
   readonly port: number;
+  /** What it is called in messages between processes. */
+  readonly name: string;
   /** In the form in which Node passes it to another process, any number of times. */
   readonly socket: unknown;
   close(): void;
@@ -49,5 +51,5 @@ export async function bindPort(address: string, port: number): Promise<BoundPort
     socket.close();
     throw cannotListen(address, port, getSystemErrorName(failure));
   }
-  return { ...name, socket, close: () => socket.close() };
+  return { ...name, name: `${name.address} ${name.port}`, socket, close: () => socket.close() };
 }

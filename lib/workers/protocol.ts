@@ -1,20 +1,28 @@
+import type { TlsTexts } from '../http/tls.js';
 import type { Fact, Place } from '../images/facts.js';
 import type { Level } from '../log.js';
+import type { Report } from '../observe/report.js';
 
-/** What a worker has to know once. Sizes are its share. */
-export interface WorkerSetup {
+/** What a worker goes by that can change. */
+export interface WorkerSettings {
+  readonly minLogLevel: number;
+  readonly southboundWait: number;
+  /** Networks in CIDR notation; undefined: any. */
+  readonly southboundAllow: readonly string[] | undefined;
+  /** Bytes a second that one client address gets from all workers together; 0: no limit. */
+  readonly rateLimit: number;
+}
+
+/** What a worker has to know at its start. Sizes are its share. */
+export interface WorkerSetup extends WorkerSettings {
   readonly httpTimeout: number;
   readonly maxConnections: number;
-  /** Bytes a second that one client address gets from all workers together. */
-  readonly rateLimit: number;
   readonly chunkCache: number;
-  readonly southboundWait: number;
   readonly apiRoot: string;
   readonly httpFileServiceRootDir: string;
   readonly inventoryFile: string;
   /** Real path of each store. */
   readonly stores: Readonly<Record<Place, string>>;
-  readonly minLogLevel: number;
   readonly user: string | undefined;
   /** What the user has to be able to read, by setting. */
   readonly folders: Readonly<Record<string, string>>;
@@ -23,8 +31,12 @@ export interface WorkerSetup {
 /** What the main process asks a worker. */
 export type ToDo =
   | { readonly type: 'tell'; readonly fact: Fact }
-  /** Comes with a bound socket, of which it takes connections from now on. */
-  | { readonly type: 'listen' }
+  /** Go by these from now on. */
+  | { readonly type: 'settings'; readonly settings: WorkerSettings }
+  /** Comes with a bound socket, of which it takes connections from now on; by https, where there is `tls`. */
+  | { readonly type: 'listen'; readonly name: string; readonly tls?: TlsTexts | undefined }
+  /** What a port proves itself with is another one from now on. */
+  | { readonly type: 'renew'; readonly name: string; readonly tls: TlsTexts }
   /** Whether it still answers. */
   | { readonly type: 'ping' };
 
@@ -59,4 +71,5 @@ export type FromWorker =
   | { readonly type: 'question'; readonly ask: number; readonly what: Question }
   /** It wants nothing of this question any more, and still gets its answer. */
   | { readonly type: 'withdraw'; readonly ask: number }
+  | { readonly type: 'report'; readonly report: Report }
   | { readonly type: 'log'; readonly level: Level; readonly message: string };

@@ -2,10 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { SendHandle } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { messageOf, ServiceError } from '../errors.js';
+import type { TlsTexts } from '../http/tls.js';
 import type { Fact } from '../images/facts.js';
 import type { Log } from '../log.js';
+import type { Report } from '../observe/report.js';
 import type { BoundPort } from './port.js';
-import type { FromWorker, Question, ToDo, ToWorker, WorkerSetup } from './protocol.js';
+import type { FromWorker, Question, ToDo, ToWorker, WorkerSettings, WorkerSetup } from './protocol.js';
 import { Questions } from './questions.js';
 
 const file = fileURLToPath(new URL('./worker.js', import.meta.url));
@@ -18,6 +20,8 @@ export interface WorkerOptions {
   /** Milliseconds that it has to answer: one that does not hangs, and is ended. */
   readonly patience: number;
   onEnd(how: string): void;
+  /** Is given what it tells of its requests and of itself, once a second. */
+  onReport(report: Report): void;
   /**
    * Does what a worker asks for; what it rejects with is told to the worker in words.
    * @param signal nobody wants it any more
@@ -33,14 +37,20 @@ export class WorkerProcess {
   readonly #asked = new Map<number, AbortController>();
   /** Resolves when the process has gone. */
   readonly ended: Promise<void>;
+  readonly since = new Date();
   #isOpen = false;
   #isEnded = false;
   #ready: ((outcome: { warning: string | undefined } | Error) => void) | undefined;
   #watch: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: WorkerOptions) {
-    // Its messages hold numbers of 64 bits, which JSON has not.
-    this.#child = fork(file, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#child = fork(file, [], {
+      // Options of Node that are meant for the program itself, such as --inspect-brk, would stop or end a worker.
+      execArgv: ['--max-semi-space-size=4'],
+      // Its messages hold numbers of 64 bits, which JSON has not.
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     this.#child.on('message', (message: FromWorker) => this.#receive(message));
     this.ended = new Promise((resolve) => {
       const end = (how: string) => {
@@ -52,9 +62,18 @@ export class WorkerProcess {
         resolve();
         this.options.onEnd(how);
       };
-      this.#child.once('exit', (code, signal) => end(signal ?? `exit code ${code ?? 0}`));
+      this.#child.once('exit', (code, signal) => {
+        const how = signal ?? `exit code ${code ?? 0}`;
+        // What it has said at its end may come behind it.
+        if (this.#child.connected) this.#child.once('disconnect', () => end(how));
+        else end(how);
+      });
       this.#child.once('error', (error) => this.#child.pid === undefined && end(error.message));
     });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Whether it knows everything that it has to know to serve. */
@@ -91,10 +110,20 @@ export class WorkerProcess {
     return this.#ask({ type: 'tell', fact });
   }
 
+  /** @returns why it cannot go by them, in words; undefined also when it has ended */
+  change(settings: WorkerSettings): Promise<string | undefined> {
+    return this.#ask({ type: 'settings', settings });
+  }
+
   /** Has it take connections of a port. @returns why it cannot, in words; undefined also when it has ended */
-  listen({ socket }: BoundPort): Promise<string | undefined> {
+  listen({ socket, name }: BoundPort, tls: TlsTexts | undefined): Promise<string | undefined> {
     // As Node's cluster module does it: the types know only what is made of such a socket.
-    return this.#ask({ type: 'listen' }, socket as SendHandle);
+    return this.#ask({ type: 'listen', name, tls }, socket as SendHandle);
+  }
+
+  /** Has a port prove itself by something else. @returns why it cannot, in words; undefined also when it has ended */
+  renew({ name }: BoundPort, tls: TlsTexts): Promise<string | undefined> {
+    return this.#ask({ type: 'renew', name, tls });
   }
 
   /** Lets its requests in flight go on for so many milliseconds; resolves when it has ended. */
@@ -143,6 +172,9 @@ export class WorkerProcess {
         break;
       case 'withdraw':
         this.#asked.get(message.ask)?.abort();
+        break;
+      case 'report':
+        this.options.onReport(message.report);
         break;
       case 'log':
         this.options.log[message.level](message.message);

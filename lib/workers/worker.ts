@@ -3,19 +3,23 @@ import { basename, dirname } from 'node:path';
 import { messageOf } from '../errors.js';
 import { type ClientPace, pieceOf, type Rates } from '../http/pace.js';
 import { serveSockets } from '../http/server.js';
+import { Credentials, type TlsTexts } from '../http/tls.js';
 import type { Place } from '../images/facts.js';
 import { KnownFiles } from '../images/known-files.js';
 import { type Level, levels, type Log } from '../log.js';
+import type { Report } from '../observe/report.js';
+import { Reporter } from '../observe/reporter.js';
 import { createSouthbound } from '../southbound/southbound.js';
 import { createTrees, type ServedStore } from '../southbound/trees.js';
 import { dropPrivileges } from './privileges.js';
-import type { FromWorker, Question, ToDo, ToWorker, WorkerSetup } from './protocol.js';
+import type { FromWorker, Question, ToDo, ToWorker, WorkerSettings, WorkerSetup } from './protocol.js';
 import { Questions } from './questions.js';
 import { ImageReplica } from './replica.js';
 
-function send(message: FromWorker): void {
+function send(message: FromWorker, sent: () => void = () => undefined): void {
   // Without a main process there is nobody to tell.
-  if (process.connected) process.send?.(message, () => undefined);
+  if (process.connected) process.send?.(message, sent);
+  else sent();
 }
 
 /** Asks the main process. @throws Error what went wrong there */
@@ -40,14 +44,16 @@ class MainProcess {
 /** The pace of a client is kept where all its connections are known. */
 class SharedRates implements Rates {
   constructor(
-    readonly bytesPerSecond: number,
+    readonly settings: WorkerSettings,
     readonly main: MainProcess,
   ) {}
 
-  paceOf(address: string): ClientPace {
+  paceOf(address: string): ClientPace | undefined {
+    const { rateLimit } = this.settings;
+    if (rateLimit === 0) return undefined;
     const released = new AbortController();
     const take = (bytes: number) => this.main.ask({ type: 'pace', address, bytes }, released.signal);
-    return { bytes: pieceOf(this.bytesPerSecond), take, release: () => released.abort() };
+    return { bytes: pieceOf(rateLimit), take, release: () => released.abort() };
   }
 }
 
@@ -65,8 +71,17 @@ class Worker {
   readonly #images: ImageReplica;
   readonly #stores: Readonly<Record<Place, StoreReplica>>;
   readonly #server;
+  /** As they are now. */
+  readonly #settings: WorkerSettings;
+  readonly #reporter: Reporter;
+  #report: (report: Report) => void = (report) => send({ type: 'report', report });
+  /** By the names of their ports. */
+  readonly #credentials = new Map<string, Credentials>();
 
-  constructor(setup: WorkerSetup, log: Log) {
+  constructor(setup: WorkerSetup) {
+    const settings = { ...setup };
+    const log = remoteLog(settings);
+    this.#settings = settings;
     const storeAt = (place: Place) =>
       new StoreReplica(setup.stores[place], () => this.main.ask({ type: 'checksums', place }));
     this.#stores = { iso: storeAt('iso'), common: storeAt('common') };
@@ -74,15 +89,24 @@ class Worker {
     this.#images = new ImageReplica(log, (path, opened) =>
       dirname(path) === iso.folder ? iso.digestOf(basename(path), opened) : undefined,
     );
-    const { httpTimeout, maxConnections, rateLimit } = setup;
+    const { httpTimeout, maxConnections } = setup;
     const southbound = createSouthbound({
       images: this.#images,
       ...createTrees(setup.httpFileServiceRootDir, setup.inventoryFile, this.#stores),
-      wait: setup.southboundWait,
+      get wait() {
+        return settings.southboundWait;
+      },
+      get allow() {
+        return settings.southboundAllow;
+      },
       ...{ apiRoot: setup.apiRoot, chunkCache: setup.chunkCache },
-      rates: rateLimit > 0 ? new SharedRates(rateLimit, this.main) : undefined,
+      rates: new SharedRates(settings, this.main),
     });
-    this.#server = serveSockets({ httpTimeout, maxConnections, applications: [southbound], log });
+    const hasLines = () => settings.minLogLevel <= levels.indexOf('info');
+    this.#reporter = new Reporter({ hasLines, send: (report) => this.#report(report) });
+    this.#reporter.start();
+    const { watch } = this.#reporter;
+    this.#server = serveSockets({ httpTimeout, maxConnections, applications: [southbound], log, watch });
   }
 
   /** @throws Error when it cannot */
@@ -92,12 +116,24 @@ class Worker {
         if (what.fact.kind === 'image') await this.#images.set(what.fact.key, what.fact.value);
         else this.#stores[what.fact.place].set(what.fact.key, what.fact.value);
         break;
+      case 'settings':
+        Object.assign(this.#settings, what.settings);
+        break;
       case 'listen':
-        await this.#server.listen(socket);
+        await this.#server.listen(socket, what.tls && this.#credentialsOf(what.name, what.tls));
+        break;
+      case 'renew':
+        this.#credentials.get(what.name)?.renew(what.tls);
         break;
       case 'ping':
         break;
     }
+  }
+
+  #credentialsOf(name: string, tls: TlsTexts): Credentials {
+    const credentials = new Credentials(tls);
+    this.#credentials.set(name, credentials);
+    return credentials;
   }
 
   async stop(timeout: number): Promise<void> {
@@ -105,6 +141,15 @@ class Worker {
     this.#images.hurry();
     await stopped;
     await this.#images.stop();
+    await this.report();
+  }
+
+  /** Ends with a last report; resolves when it is out. */
+  report(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#report = (report) => send({ type: 'report', report }, resolve);
+      this.#reporter.stop();
+    });
   }
 }
 
@@ -112,9 +157,9 @@ class Worker {
 const orphanTimeout = 10_000;
 
 /** A log that the main process writes. Lines below the level are not even sent. */
-function remoteLog(minLevel: number): Log {
+function remoteLog(settings: WorkerSettings): Log {
   const at = (level: Level) => (message: string) => {
-    if (levels.indexOf(level) >= minLevel) send({ type: 'log', level, message });
+    if (levels.indexOf(level) >= settings.minLogLevel) send({ type: 'log', level, message });
   };
   return {
     debug: at('debug'),
@@ -149,6 +194,11 @@ class Conversation {
     }
   }
 
+  /** Says what it knows, as it is about to end. */
+  report(): void {
+    void this.#worker?.report();
+  }
+
   /** The main process has gone: it answers nothing any more, tells nothing, and opens no ports. */
   async end(): Promise<void> {
     this.#worker?.main.questions.end();
@@ -165,7 +215,7 @@ class Conversation {
   async #start(setup: WorkerSetup): Promise<void> {
     try {
       const warning = await dropPrivileges(setup.user, setup.folders);
-      this.#worker = new Worker(setup, remoteLog(setup.minLogLevel));
+      this.#worker = new Worker(setup);
       send({ type: 'ready', warning });
     } catch (error) {
       send({ type: 'failed', message: messageOf(error) });
@@ -186,9 +236,10 @@ function run(): void {
   const conversation = new Conversation();
   process.on('message', (message: ToWorker, handle: unknown) => conversation.receive(message, handle));
   process.on('disconnect', () => void conversation.end());
-  // What ends the service is told to the main process, which then tells us.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
+  // What ends or changes the service is told to the main process, which then tells us.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
   process.on('uncaughtException', (error) => {
+    conversation.report();
     const message = `worker: uncaught: ${error.stack ?? error.message}`;
     process.send?.({ type: 'log', level: 'critical', message } satisfies FromWorker, () => process.exit(1));
     if (!process.connected) process.exit(1);

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { ask, json } from '../fixtures/client.js';
+import { withTable } from '../fixtures/configuration-table.js';
 import { run, startProcess } from '../fixtures/process.js';
 import { temporaryFolder } from '../fixtures/service.js';
 import { needs } from '../fixtures/e2e-tools.js';
@@ -35,10 +36,8 @@ t.test('every example of the README runs as it is written', needed, async (t) =>
   );
 });
 
-t.test('the README names every configuration key with its default', async (t) => {
+t.test('the README names every configuration key with its default and its meaning', async (t) => {
   const readme = await readFile(new URL('README.md', root), 'utf8');
-  const { stdout } = await run(process.execPath, [new URL('dist/lib/main.js', root).pathname, '--print-config']);
-  const { mount, ...others } = JSON.parse(stdout) as { mount: object };
-  const keys = [...Object.keys(others), ...Object.keys(mount).map((key) => `mount\\.${key}`)];
-  for (const key of keys) t.match(readme, new RegExp(`^\\| \`${key}\` \\|`, 'm'), key);
+  t.equal(readme, await withTable(readme), '`npm run readme` brings it up to date');
+  t.match(readme, '| `minFreeBytes` | `104857600` | free bytes');
 });

@@ -142,6 +142,9 @@ t.test('parameters come as JSON or as a form; no body is no parameters', async (
   }
 });
 
+/** Node reads it, and has not the stack to write it. */
+const deepJson = `{"name":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+
 t.test('a body that has no parameters to give is refused in words', async (t) => {
   const { url } = await startHttp(t, parameters);
   const cases: [what: string, request: Ask, status: number, message: RegExp][] = [
@@ -150,8 +153,20 @@ t.test('a body that has no parameters to give is refused in words', async (t) =>
     ['a string', typed('application/json', '"name"'), 400, /must be a JSON object/],
     ['null', typed('application/json', 'null'), 400, /must be a JSON object/],
     ['a number for a name', typed('application/json', '{"name":14.04}'), 400, /^"name" is 14\.04; allowed: a string/],
+    [
+      'a list for a name',
+      typed('application/json', '{"name":["a"]}'),
+      400,
+      /^"name" is a list or an object; allowed: a string/,
+    ],
+    [
+      'a list many times in a list for a name',
+      typed('application/json', deepJson),
+      400,
+      /^"name" is a list or an object/,
+    ],
     ['nothing for a name', typed('application/json', '{"name":null}'), 400, /^"name" is null; allowed: a string/],
-    ['an object for a name', typed('application/json', '{"name":{"a":[1]}}'), 400, /^"name" is \{"a":\[1\]\};/],
+    ['an object for a name', typed('application/json', '{"name":{"a":[1]}}'), 400, /^"name" is a list or an object;/],
     ['another type', typed('text/xml', '<a/>'), 415, /"text\/xml"/],
     ['no type', { method: 'PUT', headers: {}, body: 'a=1' }, 415, /""/],
     ['a browser form', typed('multipart/form-data; boundary=b', '--b--'), 415, /"multipart\/form-data"/],
@@ -212,4 +227,25 @@ t.test('parameters that break off are an error, not a wait', async (t) => {
   connection.socket.destroy();
   const error = await outcome.promise;
   t.ok(error instanceof ServiceError && error.code === 'BAD_REQUEST');
+});
+
+t.test('a value that is nested as deeply as it can be is refused like any other', async (t) => {
+  const { url } = await startHttp(t, parameters);
+  const deep = (levels: number) => `{"name":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+  const answer = await ask(url, '/', typed('application/json', deep(500_000)));
+  t.equal(answer.status, 400);
+  t.match(json(answer), { code: 'BAD_REQUEST', message: /a list or an object/ });
+});
+
+t.test('more parameters than any request has are refused before they are taken apart', async (t) => {
+  const { url } = await startHttp(t, parameters);
+  const keys = (count: number) => Array.from({ length: count }, (_, index) => `k${index}`);
+  const form = (count: number) => typed('application/x-www-form-urlencoded', keys(count).join('=1&'));
+  const object = (count: number) => JSON.stringify(Object.fromEntries(keys(count).map((key) => [key, '1'])));
+  t.equal((await ask(url, '/', form(100))).status, 200);
+  t.equal((await ask(url, '/', typed('application/json', object(100)))).status, 200);
+  for (const count of [101, 60_000]) {
+    t.match(json(await ask(url, '/', form(count))), { code: 'BAD_REQUEST', message: /more than 100/ });
+    t.match(json(await ask(url, '/', typed('application/json', object(count)))), { message: /more than 100/ });
+  }
 });

@@ -1,7 +1,8 @@
-import { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import t from 'tap';
 import { Connection, ConnectionExchange } from '../../lib/http/connection.js';
+import { CountingResponse } from '../../lib/http/response.js';
 
 /** A connection without a network, and what its server is told to do. */
 function unconnected() {
@@ -15,7 +16,7 @@ function unconnected() {
     const request = new IncomingMessage(connection.socket);
     request.url = url;
     request.headers = headers;
-    const exchange = new ConnectionExchange(connection, request, new ServerResponse(request));
+    const exchange = new ConnectionExchange(connection, request, new CountingResponse(request));
     return { exchange, isNext: connection.add(exchange) };
   };
   return { connection, told, add };
@@ -124,5 +125,27 @@ t.test('of who waits nothing more is read once there is more than one request, o
   t.notOk(pipelined.connection.socket.isPaused());
   pipelined.add('/2');
   t.ok(pipelined.connection.socket.isPaused());
+  t.end();
+});
+
+t.test('who watches a connection is told of each request and of its end once, and of the end of all', (t) => {
+  const told: string[] = [];
+  const nobody = { answer: () => undefined, turnAway: () => undefined, giveUp: () => undefined };
+  const connection = new Connection(new Socket(), nobody, {
+    begin: ({ request }) => told.push(`begin ${request.url ?? ''}`),
+    end: ({ request }) => told.push(`end ${request.url ?? ''}`),
+    close: () => told.push('close'),
+  });
+  const exchanges = ['/1', '/2', '/3'].map((url) => {
+    const request = new IncomingMessage(connection.socket);
+    request.url = url;
+    return new ConnectionExchange(connection, request, new CountingResponse(request));
+  });
+  for (const exchange of exchanges) connection.add(exchange);
+  for (const exchange of exchanges.slice(0, 1)) connection.remove(exchange);
+  connection.end();
+  // Node tells of an answer that was under way, too.
+  for (const exchange of exchanges.slice(1, 2)) connection.remove(exchange);
+  t.same(told, ['begin /1', 'begin /2', 'begin /3', 'end /1', 'end /2', 'end /3', 'close']);
   t.end();
 });

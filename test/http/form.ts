@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { IncomingMessage } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { ServiceError } from '../../lib/errors.js';
 import type { Exchange } from '../../lib/http/exchange.js';
@@ -6,7 +8,7 @@ import { isForm, openForm } from '../../lib/http/form.js';
 import { sendJson } from '../../lib/http/reply.js';
 import { type Ask, ask, json } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
-import { deferred, everywhere, readAll, startHttp } from '../fixtures/http-server.js';
+import { deferred, eventually, everywhere, readAll, startHttp } from '../fixtures/http-server.js';
 
 /** A form as a browser sends it, name and file name in plain UTF-8. */
 async function browserForm(parts: readonly (readonly [string, string | File])[]): Promise<Ask> {
@@ -41,6 +43,11 @@ async function receive(exchange: Exchange) {
 }
 
 const receiving = everywhere(async (exchange) => sendJson(exchange, 200, await receive(exchange)));
+/** Begins when all that is sent at once has come, as after a check that takes a moment. */
+const receivingLate = everywhere(async (exchange) => {
+  await delay(20);
+  sendJson(exchange, 200, await receive(exchange));
+});
 
 t.test('a browser form gives the fields before the file, the name of the file, and the file', async (t) => {
   const { url } = await startHttp(t, receiving);
@@ -74,13 +81,21 @@ t.test('of two files the first is taken', async (t) => {
   t.match(json(await ask(url, '/', request)), { fields: [], fileName: 'one', text: 'first' });
 });
 
+t.test('a field without a name has an empty one', async (t) => {
+  const { url } = await startHttp(t, receiving);
+  const nameless = '--b\r\nContent-Disposition: form-data\r\n\r\nvalue\r\n';
+  for (const before of [field('', 'value'), nameless]) {
+    const answer = await ask(url, '/', handmade(`${before}${file('a.iso', 'content')}--b--\r\n`));
+    t.match(json(answer), { fields: [['', 'value']], text: 'content' });
+  }
+});
+
 t.test('an empty file is a file', async (t) => {
   const { url } = await startHttp(t, receiving);
   t.match(json(await ask(url, '/', handmade(`${file('none', '')}--b--\r\n`))), { fileName: 'none', bytes: 0 });
 });
 
-t.test('what is not a whole form with a file is refused', async (t) => {
-  const { url } = await startHttp(t, receiving);
+t.test('what is not a whole form with a file is refused, however late it is looked at', async (t) => {
   const cases: [what: string, request: Ask, status: number, message: RegExp][] = [
     ['no file', handmade(`${field('name', 'x')}--b--\r\n`), 400, /has no file/],
     ['no boundary', handmade('--b--', 'multipart/form-data'), 400, /form is not valid.*[Bb]oundary/],
@@ -93,12 +108,36 @@ t.test('what is not a whole form with a file is refused', async (t) => {
     ['encoded', { ...handmade('x'), headers: { 'Content-Type': type, 'Content-Encoding': 'gzip' } }, 415, /gzip/],
     ['a part of a form', { ...handmade('x'), headers: { 'Content-Type': type, 'Content-Range': 'bytes 1-1/2' } }, 400, /Range/],
   ]; // prettier-ignore
-  for (const [what, request, status, message] of cases) {
-    const answer = await ask(url, '/', request);
-    t.equal(answer.status, status, what);
-    t.match(json(answer), { message }, what);
+  for (const application of [receiving, receivingLate]) {
+    const { url } = await startHttp(t, application);
+    for (const [what, request, status, message] of cases) {
+      const answer = await ask(url, '/', request);
+      t.equal(answer.status, status, what);
+      t.match(json(answer), { message }, what);
+    }
+    t.equal((await ask(url, '/', handmade(`${file('a', 'x')}--b--\r\n`))).status, 200);
   }
-  t.equal((await ask(url, '/', handmade(`${file('a', 'x')}--b--\r\n`))).status, 200);
+});
+
+t.test('whoever begins to read when the client has left is told', async (t) => {
+  const outcome = deferred<unknown>();
+  const began = deferred();
+  const { url } = await startHttp(
+    t,
+    everywhere(async (exchange) => {
+      began.resolve();
+      await once(exchange.response, 'close');
+      outcome.resolve(await receive(exchange).catch((error: unknown) => error));
+    }),
+  );
+  const connection = await Connection.open(url);
+  connection.send(
+    `POST / HTTP/1.1\r\nHost: a\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n${file('a', 'b')}`,
+  );
+  await began.promise;
+  connection.socket.destroy();
+  const error = await outcome.promise;
+  t.ok(error instanceof ServiceError && error.code === 'BAD_REQUEST', String(error));
 });
 
 t.test('a form that breaks off is an error, not a wait', async (t) => {
@@ -126,6 +165,18 @@ t.test('a form that breaks off is an error, not a wait', async (t) => {
     const error = await outcome.promise;
     t.ok(error instanceof ServiceError && error.code === 'BAD_REQUEST', `${JSON.stringify(cut)}: ${String(error)}`);
   }
+});
+
+t.test('a client that leaves in the middle of a form that is broken already harms nobody', async (t) => {
+  const { url, server } = await startHttp(t, receiving);
+  const connection = await Connection.open(url);
+  const broken = '--b\r\n\rContent-Disposition: form-data\r\n\r\nvalue\r\n--b--\r\n';
+  connection.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n${broken}`);
+  t.match(await connection.until('BAD_REQUEST'), /^HTTP\/1\.1 400 /);
+  connection.socket.destroy();
+  t.ok(await eventually(() => server.connections === 0));
+  const answer = await ask(url, '/', handmade(`${file('a.iso', 'content')}--b--\r\n`));
+  t.match(json(answer), { text: 'content' });
 });
 
 t.test('a form whose reader fails is answered, however much of it is on its way', async (t) => {

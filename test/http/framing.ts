@@ -30,6 +30,8 @@ t.test('what a proxy may read otherwise than we do is refused, and so is what we
     ['1.1', [...host, 'Expect', '100-Continue'], undefined],
     ['1.1', [...host, 'Expect', 'miracles'], 'EXPECTATION_FAILED', false],
     ['1.0', [...host, 'Expect', 'miracles'], undefined],
+    ['1.1', [...host, ...Array.from({ length: 199 }, () => ['a', '']).flat()], undefined],
+    ['1.1', [...host, ...Array.from({ length: 200 }, () => ['a', '']).flat()], 'HEADER_TOO_LARGE', true],
   ];
   for (const [version, headers, code, closes = false] of cases) {
     let closed = false;

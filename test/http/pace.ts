@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type ClientPace, RateLimit } from '../../lib/http/pace.js';
+import { ChangingRateLimit, type ClientPace, RateLimit } from '../../lib/http/pace.js';
 import { ManualClock } from '../fixtures/manual-clock.js';
 
 /** Takes pieces for as long as it is let, and counts what it got. */
@@ -152,4 +152,29 @@ t.test('a thousand addresses leave nothing behind', async (t) => {
   }
   await clock.advance(100);
   t.same([limit.addresses, clock.timers], [0, 0]);
+});
+
+t.test('a rate that changes holds for the answers that begin then, and 0 is no limit', (t) => {
+  const clock = new ManualClock();
+  let rate = 0;
+  const limit = new ChangingRateLimit(() => rate, clock);
+  t.equal(limit.paceOf('a'), undefined);
+  rate = 1000;
+  const first = limit.paceOf('a');
+  t.equal(first?.bytes, 50);
+  rate = 10_000;
+  t.equal(limit.paceOf('a')?.bytes, 500);
+  t.equal(first?.bytes, 50, 'an answer that has begun goes on as it was');
+  rate = 0;
+  t.equal(limit.paceOf('a'), undefined);
+  t.end();
+});
+
+t.test('while a rate does not change all answers to an address share it', async (t) => {
+  const clock = new ManualClock();
+  const limit = new ChangingRateLimit(() => 1000, clock);
+  let bytes = 0;
+  for (const pace of [limit.paceOf('a'), limit.paceOf('a')]) void pace?.take(100).then(() => (bytes += 100));
+  await clock.advance(0);
+  t.equal(bytes, 100);
 });

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { type ErrorCode, ServiceError } from '../../lib/errors.js';
-import { send, sendError, sendJson } from '../../lib/http/reply.js';
+import { pageHeaders, send, sendError, sendJson } from '../../lib/http/reply.js';
 import { ask, json } from '../fixtures/client.js';
 import { Connection } from '../fixtures/connection.js';
 import { errorsOf, everywhere, readAll, startHttp } from '../fixtures/http-server.js';
@@ -43,6 +44,7 @@ t.test('HEAD gets the headers of GET and no body, also for an error', async (t) 
 t.test('each kind of error has its status', async (t) => {
   const statuses: [code: ErrorCode, status: number][] = [
     ['BAD_REQUEST', 400],
+    ['UNAUTHORIZED', 401],
     ['FORBIDDEN', 403],
     ['NOT_FOUND', 404],
     ['METHOD_NOT_ALLOWED', 405],
@@ -58,6 +60,7 @@ t.test('each kind of error has its status', async (t) => {
     ['TRUNCATED', 422],
     ['BROKEN_ISO', 422],
     ['UNSUPPORTED_ISO', 422],
+    ['TOO_MANY_REQUESTS', 429],
     ['INTERNAL', 500],
     ['NOT_IMPLEMENTED', 501],
     ['BAD_GATEWAY', 502],
@@ -166,4 +169,16 @@ t.test('an error after the answer has begun cuts the connection', async (t) => {
   );
   const answer = await ask(url, '/');
   t.same([answer.status, answer.text, answer.complete], [200, 'part', false]);
+});
+
+t.test('a page of ours runs nothing, fetches nothing, has no style but its own, and is in no frame', (t) => {
+  const headers = pageHeaders('body { margin: 0 }');
+  t.match(headers, { 'X-Frame-Options': 'DENY', 'Referrer-Policy': 'same-origin' });
+  const policy = headers['Content-Security-Policy']?.split('; ') ?? [];
+  const hash = createHash('sha256').update('body { margin: 0 }').digest('base64');
+  t.same(policy, [
+    ...["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
+    `style-src 'sha256-${hash}'`,
+  ]);
+  t.end();
 });

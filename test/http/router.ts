@@ -98,3 +98,38 @@ t.test('an application without routes answers methods the same way', async (t) =
   t.equal((await ask(url, '/', { method: 'OPTIONS' })).headers.allow, 'GET');
   t.equal((await ask(url, '/', { method: 'POST', body: 'some' })).status, 405);
 });
+
+t.test('a guard sees each request for a path of the table before its method and body are looked at', async (t) => {
+  const seen: string[] = [];
+  const { url } = await startHttp(t, () =>
+    createRouter(routes, (exchange, path) => {
+      seen.push(`${exchange.request.method ?? ''} ${path}`);
+      const isAllowed = exchange.query.has('allowed');
+      return isAllowed ? Promise.resolve() : Promise.reject(new ServiceError('FORBIDDEN', 'not you'));
+    }),
+  );
+  const cases: [method: string, path: string, status: number, seenAs: string | undefined][] = [
+    ['GET', '/images?allowed', 200, 'GET /images'],
+    ['GET', '/images', 403, 'GET /images'],
+    ['HEAD', '/images/x', 403, 'HEAD /images/:id'],
+    ['DELETE', '/images', 403, 'DELETE /images'],
+    ['DELETE', '/images?allowed', 405, 'DELETE /images'],
+    ['GET', '/none', 404, undefined],
+  ];
+  for (const [method, path, status, seenAs] of cases) {
+    t.equal((await ask(url, path, { method })).status, status, `${method} ${path}`);
+    t.equal(seen.pop(), seenAs, `${method} ${path}`);
+  }
+});
+
+t.test('an exchange says by which route it went, and not by which path', async (t) => {
+  const subjects: unknown[] = [];
+  const { url } = await startHttp(t, () => async (exchange) => {
+    const isAnswered = await createRouter(routes)(exchange).finally(() => subjects.push(exchange.subject?.route));
+    if (!isAnswered) send(exchange, 404, 'text/plain', '');
+    return true;
+  });
+  for (const path of ['/', '/images/1', '/images/2', '/nothing/here']) await ask(url, path);
+  await ask(url, '/images', { method: 'DELETE' });
+  t.same(subjects, ['/', '/images/:id', '/images/:id', undefined, '/images']);
+});

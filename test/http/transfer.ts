@@ -311,7 +311,7 @@ t.test("clients that leave while they wait for their turn to read are in nobody'
   const closed = new AbortController();
   const leaving = Array.from({ length: 10 }, () => transfer(new SlowStream(), file, 0, file.size, closed.signal));
   closed.abort();
-  for (const sending of leaving) await t.rejects(sending, { code: 'TIMEOUT' });
+  await Promise.all(leaving.map((sending) => t.rejects(sending, { code: 'TIMEOUT' })));
   const target = new SlowStream();
   await transfer(target, file, 0, file.size, new AbortController().signal);
   t.equal(target.content.length, file.size);

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
 import { temporaryOf } from '../../lib/images/durable.js';
+import type { Fact, Tell } from '../../lib/images/facts.js';
 import { Image } from '../../lib/images/image.js';
 import { Lifecycle } from '../../lib/images/lifecycle.js';
 import type { ImageRecord } from '../../lib/images/record.js';
@@ -25,8 +26,10 @@ async function setUp(t: Test, record: ImageRecord = preparing) {
   const image = new Image(record);
   image.update(record);
   const stored: string[] = [];
-  const life = new Lifecycle(parts, (name) => Promise.resolve(void stored.push(name)));
-  return { ...parts, life, image, stored, file: join(folder, 'inventory.json') };
+  const told: Fact[] = [];
+  const tell: Tell = (fact) => Promise.resolve(void told.push(fact));
+  const life = new Lifecycle({ ...parts, tell }, (name) => Promise.resolve(void stored.push(name)));
+  return { ...parts, life, image, stored, told, file: join(folder, 'inventory.json') };
 }
 
 async function receive(store: Store, name: string, text: string): Promise<void> {
@@ -196,6 +199,21 @@ t.test('an ISO that was replaced by a bad one leaves the image as it was, with t
   driver.before = () => Promise.resolve();
   await life.renew(image);
   t.equal(image.record.error, undefined, 'and a good one makes it forgotten');
+});
+
+t.test('a failed image of which a good ISO arrives is served by the other processes too', async (t) => {
+  const { life, image, driver, told, inventory } = await setUp(t);
+  driver.before = () => Promise.reject(broken);
+  await life.bringUp(image);
+  t.match(told.at(-1), { key: '1', value: undefined }, 'nobody serves it');
+  await life.renew(image);
+  t.match(image.record, { status: 'failed', error: /^The ISO was replaced by a file that cannot be served: / });
+  t.match(inventory.get('1'), { status: 'failed' });
+  t.match(told.at(-1), { key: '1', value: undefined });
+  driver.before = () => Promise.resolve();
+  await life.renew(image);
+  t.match(image.record, { status: 'OK', error: undefined });
+  t.match(told.at(-1), { key: '1', value: { name: 'ubuntu' } });
 });
 
 t.test('of two replacements in a row the later one is served, however long the first takes', async (t) => {

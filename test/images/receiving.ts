@@ -49,7 +49,7 @@ interface Setup {
 async function openReceiving(folder: string, options: Partial<ReceivingOptions> = {}): Promise<Setup> {
   const transit = join(folder, privateFolder);
   const receiving = new Receiving(folder, await Parts.open(transit, hashing, createLog(5, nothing)), {
-    keptFor: 3_600_000,
+    keptFor: () => 3_600_000,
     move: (name, { path }) => rename(path, join(folder, name)),
     ...options,
   });
@@ -408,7 +408,7 @@ t.test('what has broken off is kept for as long as was said', async (t) => {
 });
 
 t.test('what is arriving is not given up, however old it is', async (t) => {
-  const { receiving } = await setUp(t, { keptFor: -1 });
+  const { receiving } = await setUp(t, { keptFor: () => -1 });
   const { stream, taken } = await begin(receiving, text);
   await receiving.expire();
   stream.push(null);

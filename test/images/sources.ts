@@ -76,7 +76,7 @@ t.test('no message about a download tells its password', (t) => {
 async function setUp(t: Test) {
   const base = await realpath(t.testdir({ iso: {}, allowed: {}, 'allowed-too': {}, elsewhere: {} }));
   const log = createLog(5, () => undefined);
-  const store = await Store.open(join(base, 'iso'), { log, hashing: new Hashing(), keptFor: 0 });
+  const store = await Store.open(join(base, 'iso'), { log, hashing: new Hashing(), keptFor: () => 0 });
   const write = async (...names: string[]) => {
     const path = join(base, ...names);
     await writeFile(path, smallIso({ a: 'text' }));

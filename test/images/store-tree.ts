@@ -24,7 +24,7 @@ async function setUp(t: Test, files: Readonly<Record<string, string>> = {}) {
     await writeFile(join(folder, name), text);
     await utimes(join(folder, name), 1000, 1000);
   }
-  const store = await Store.open(folder, { log: createLog(5, () => undefined), hashing, keptFor: 1000 });
+  const store = await Store.open(folder, { log: createLog(5, () => undefined), hashing, keptFor: () => 1000 });
   t.teardown(() => store.stop());
   const tree = storeTree(store, { allowedOutside: (real) => store.leadsTo(real) });
   return { store, folder, tree, outside: join(base, 'outside') };

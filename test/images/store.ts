@@ -35,7 +35,7 @@ const writer = fileURLToPath(new URL('../fixtures/store-writer.js', import.meta.
 
 async function openStore(folder: string, said: string[] = []): Promise<Store> {
   const log = createLog(0, (line) => said.push(line));
-  return Store.open(folder, { log, hashing: new Hashing(), keptFor: 86_400_000 });
+  return Store.open(folder, { log, hashing: new Hashing(), keptFor: () => 86_400_000 });
 }
 
 /** A store in a folder of its own; `outside` is a folder beside it. */

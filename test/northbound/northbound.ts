@@ -10,6 +10,9 @@ t.test('each resource says which methods it has', async (t) => {
     ['/iso', 'GET, HEAD, PUT, POST, DELETE, OPTIONS'],
     ['/microkernel', 'GET, HEAD, PUT, POST, DELETE, OPTIONS'],
     ['/status', 'GET, HEAD, OPTIONS'],
+    ['/events', 'GET, HEAD, OPTIONS'],
+    ['/healthz', 'GET, HEAD, OPTIONS'],
+    ['/readyz', 'GET, HEAD, OPTIONS'],
     ['/', 'GET, HEAD, OPTIONS'],
   ];
   for (const [path, allow] of cases) {

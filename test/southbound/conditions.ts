@@ -16,7 +16,8 @@ function namesOf(headers: IncomingHttpHeaders): string[] {
     .sort();
 }
 
-const always = ['cache-control', 'date', 'etag', 'last-modified'];
+const open = ['access-control-allow-origin', 'access-control-expose-headers'];
+const always = [...open, 'cache-control', 'date', 'etag', 'last-modified'];
 const carried: Readonly<Record<number, readonly string[]>> = {
   200: [...always, 'accept-ranges', 'content-length', 'content-type', 'x-content-type-options'],
   206: [...always, 'accept-ranges', 'content-length', 'content-range', 'content-type', 'x-content-type-options'],

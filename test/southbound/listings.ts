@@ -97,6 +97,7 @@ t.test('a listing says how each format differs, and is asked for anew', async (t
         },
         `${path}${query} for ${accept}`,
       );
+      t.equal(headers['x-frame-options'], type.startsWith('text/html') ? 'DENY' : undefined);
       t.equal(
         headers['content-security-policy']?.includes("default-src 'none'") ?? false,
         type.startsWith('text/html'),

@@ -1,7 +1,8 @@
 /**
- * The tests that need a kernel with iso9660, udf, loop and fuse, in a virtual machine: `npm run test:vm`, or
- * `npm run test:vm -- short` for what takes less than a minute. Ends with the line `N passed, N failed`; exits with 125
- * when there is no virtual machine.
+ * The tests that need a machine of their own, a virtual one: `npm run test:vm`, or `npm run test:vm -- short` for the
+ * most important of them. `npm run test:vm -- all kernel` runs those alone that need a kernel with iso9660, udf, loop and
+ * fuse, `npm run test:vm -- all systemd` those that install the service under systemd. Ends with the line
+ * `N passed, N failed`; exits with 125 when there is no virtual machine.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,12 +10,37 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { makeCorpus } from '../fixtures/corpus.js';
+import { makeNewer, makePackages, projectFolder } from '../fixtures/packages.js';
 import Reporter from '../fixtures/reporter.js';
 import { discsOf, environmentOf, isPart, type Part, parts } from '../fixtures/vm.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+/** What runs in a machine, with the options of kernel-vm that make it. */
+interface Machine {
+  readonly script: string;
+  readonly options: readonly string[];
+  /** Puts what it needs into a folder. */
+  prepare(part: Part, folder: string): Promise<void>;
+}
+
+const machines: Readonly<Record<string, Machine>> = {
+  kernel: {
+    script: 'dist/test/vm/all.js',
+    options: [],
+    prepare: async (part, folder) => {
+      for (const tool of await makeCorpus(folder, discsOf(part))) print(`Not installed, so not all is tested: ${tool}`);
+    },
+  },
+  systemd: {
+    script: 'dist/test/vm/systemd.js',
+    options: ['-s'],
+    prepare: async (_part, folder) => {
+      const { deb } = await makePackages(folder);
+      await makeNewer(deb, join(folder, 'newer'), '1000.0.0');
+    },
+  },
+};
+
 /** Seconds: several times what it takes on a machine with nothing else to do. */
 const limits: Readonly<Record<Part, number>> = { short: 400, all: 2400 };
 const noMachine = 125;
@@ -44,7 +70,11 @@ async function count(tap: Readable): Promise<Counts> {
 }
 
 /** Runs the compiled tests in the machine; their output is reported as it comes. */
-async function runTests(part: Part, folder: string): Promise<Counts & { readonly code: number }> {
+async function runTests(
+  { script, options }: Machine,
+  part: Part,
+  folder: string,
+): Promise<Counts & { readonly code: number }> {
   const variables = Object.entries({
     ...environmentOf(part, folder),
     ...(process.env['CI'] === undefined ? {} : { CI: 'true' }),
@@ -53,9 +83,9 @@ async function runTests(part: Part, folder: string): Promise<Counts & { readonly
     TAP_TIMEOUT: String(limits[part]),
   });
   const environment = variables.map(([name, value]) => `${name}=${value}`);
-  const command = ['env', ...environment, process.execPath, 'dist/test/vm/all.js'];
-  const machine = spawn('test/vm/kernel-vm', ['-t', String(limits[part]), '--', ...command], {
-    cwd: root,
+  const command = ['env', ...environment, process.execPath, script];
+  const machine = spawn('test/vm/kernel-vm', [...options, '-t', String(limits[part]), '--', ...command], {
+    cwd: projectFolder,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const closed = once(machine, 'close') as Promise<[number | null]>;
@@ -66,24 +96,34 @@ async function runTests(part: Part, folder: string): Promise<Counts & { readonly
   return { ...(await counted), code: code ?? 1 };
 }
 
-async function main(part: Part): Promise<number> {
+async function runMachine(machine: Machine, part: Part): Promise<Counts & { readonly code: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'image-service-vm-'));
   try {
-    for (const tool of await makeCorpus(folder, discsOf(part))) print(`Not installed, so not all is tested: ${tool}`);
-    const { passed, failed, code } = await runTests(part, folder);
-    // A run that breaks off has failed, whatever it has told before.
-    print(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`);
-    if (code === noMachine) return noMachine;
-    return code === 0 && failed === 0 && passed > 0 ? 0 : 1;
+    await machine.prepare(part, folder);
+    return await runTests(machine, part, folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-const [part = 'all'] = process.argv.slice(2);
-if (isPart(part)) {
-  process.exitCode = await main(part);
+async function main(part: Part, wanted: readonly Machine[]): Promise<number> {
+  const total = { passed: 0, failed: 0 };
+  for (const machine of wanted) {
+    const { passed, failed, code } = await runMachine(machine, part);
+    if (code === noMachine) return noMachine;
+    total.passed += passed;
+    // A run that breaks off has failed, whatever it has told before.
+    total.failed += failed + (failed === 0 && (code !== 0 || passed === 0) ? 1 : 0);
+  }
+  print(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 ? 0 : 1;
+}
+
+const [part = 'all', name = ''] = process.argv.slice(2);
+const wanted = name === '' ? Object.values(machines) : [machines[name]].filter((machine) => machine !== undefined);
+if (isPart(part) && wanted.length > 0) {
+  process.exitCode = await main(part, wanted);
 } else {
-  print(`npm run test:vm takes one of: ${parts.join(', ')}`);
+  print(`npm run test:vm takes one of: ${parts.join(', ')}; and then, at choice: ${Object.keys(machines).join(', ')}`);
   process.exitCode = 2;
 }

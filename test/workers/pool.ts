@@ -203,6 +203,7 @@ async function startAlone(t: Test, options: Partial<PoolOptions>, rateLimit = 0)
   t.teardown(() => pool.stop(0));
   await pool.start(1, {
     ...{ httpTimeout: 1000, maxConnections: 10, rateLimit, chunkCache: 0, southboundWait: 0, apiRoot: '/' },
+    southboundAllow: undefined,
     ...{ httpFileServiceRootDir: folder, inventoryFile: join(folder, 'inventory.json'), minLogLevel: 0 },
     ...{ stores: { iso: folder, common: folder }, user: undefined, folders: {} },
   });
@@ -247,4 +248,19 @@ t.test('one that hangs is ended also when nobody waits for it', async (t) => {
   const [worker = 0] = await workersOf(process.pid);
   process.kill(worker, 'SIGSTOP');
   await untilReplaced(worker);
+});
+
+t.test('it serves while a worker lives, and not between the end of the last one and the next', async (t) => {
+  const serving: boolean[] = [];
+  const log = createLog(0, (line) => {
+    if (line.includes('a worker process ended')) serving.push(pool.isServing);
+  });
+  const { pool } = await startAlone(t, { log });
+  t.ok(pool.isServing);
+  const [worker = 0] = await workersOf(process.pid);
+  process.kill(worker, 'SIGKILL');
+  await waitFor('another worker', () => serving.length === 1 && pool.isServing);
+  t.same(serving, [false]);
+  await pool.stop(0);
+  t.notOk(pool.isServing);
 });
