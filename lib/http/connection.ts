@@ -63,6 +63,7 @@ export class Connection implements Guest {
   #closing: AbortController | undefined;
   #isClosed = false;
   #giveUp: (() => void) | undefined;
+  #afterwards: (() => void) | undefined;
 
   constructor(
     readonly socket: Socket,
@@ -79,6 +80,11 @@ export class Connection implements Guest {
       if (this.#isClosed) this.#closing.abort();
     }
     return this.#closing.signal;
+  }
+
+  /** Whether there are requests to be answered, and the last one has arrived to its end. */
+  get isWhole(): boolean {
+    return this.#exchanges.at(-1)?.request.complete === true;
   }
 
   /** Whether something that is not the next answer would end up within one. */
@@ -110,8 +116,16 @@ export class Connection implements Guest {
     this.#exchanges.splice(this.#exchanges.indexOf(exchange), 1);
     // Behind an answer with `Connection: close` there is no other.
     const { destroyed, writableEnded } = this.socket;
-    if (!destroyed && !writableEnded) this.#begin();
-    return this.#exchanges.length === 0;
+    if (destroyed || writableEnded) return this.#exchanges.length === 0;
+    this.#begin();
+    if (this.#exchanges.length > 0) return false;
+    this.#afterwards?.();
+    return true;
+  }
+
+  /** Does the first of such works when all is answered, if there is still a client to see it. */
+  afterwards(work: () => void): void {
+    this.#afterwards ??= work;
   }
 
   serve(): void {

@@ -140,9 +140,13 @@ export class Listener implements Answering {
   #refuse(reason: string | undefined, words: string, socket: Duplex): void {
     // More of what was refused already.
     if (socket.writableEnded) return;
+    const connection = this.#connections.get(socket);
+    const refuse = () => refuseBytes(socket, reason, words);
+    if (reason === 'ECONNRESET' || !socket.writable) socket.destroy();
+    // What is broken comes behind requests that are not, and has its answer behind theirs.
+    else if (connection?.isWhole === true) connection.afterwards(refuse);
     // A second answer inside the first would become part of its body.
-    const hasBegun = this.#connections.get(socket)?.hasBegun ?? false;
-    if (reason === 'ECONNRESET' || !socket.writable || hasBegun) socket.destroy();
-    else refuseBytes(socket, reason, words);
+    else if (connection?.hasBegun === true) socket.destroy();
+    else refuse();
   }
 }
