@@ -56,7 +56,7 @@ export class OpenIso {
 
   /** @throws ServiceError as `MountDriver.mount` does */
   static async open(source: MountSource): Promise<OpenIso> {
-    const file = new SharedFile(await openIsoFile(source.path));
+    const file = await SharedFile.over(await openIsoFile(source.path));
     const release = file.hold();
     try {
       return new OpenIso(file, source, await readVolume(file, source), release);
