@@ -33,7 +33,9 @@ function words(error: unknown): string {
 /** A file that log lines are appended to. Whatever happens to its disk, nobody waits for it and nothing is thrown. */
 export class LogFile {
   #waiting = '';
+  /** Lines that are missing before those that wait, and behind them. */
   #missing = 0;
+  #missingBehind = 0;
   #isBroken = false;
   /** Whether a part of a line is the last that was written. */
   #isInLine = false;
@@ -55,7 +57,7 @@ export class LogFile {
   write(lines: string): void {
     if (this.#isClosed) return;
     if (this.#waiting.length + lines.length > mostWaiting) {
-      this.#missing += countLines(Buffer.from(lines));
+      this.#missingBehind += countLines(Buffer.from(lines));
       this.#break('its disk does not answer');
       return;
     }
@@ -88,33 +90,32 @@ export class LogFile {
 
   async #empty(): Promise<void> {
     const lines = Buffer.from(this.#waiting);
+    const [before, behind] = [this.#missing, this.#missingBehind];
     this.#waiting = '';
-    const missing = this.#missing;
-    try {
-      if (this.#isInLine) await this.#append(Buffer.from('\n'));
-      if (missing > 0) await this.#append(Buffer.from(this.options.gap(missing)));
-    } catch (error) {
-      this.#missing += countLines(lines);
-      throw error;
-    }
-    this.#missing -= missing;
-    await this.#append(lines, (left) => (this.#missing += countLines(left)));
-    if (this.#isBroken) this.options.report(`it is written again; ${missing} lines are missing`);
+    this.#missingBehind = 0;
+    // What does not get there is missing before whatever comes next.
+    this.#missing += countLines(lines) + behind;
+    if (this.#isInLine) await this.#append(Buffer.from('\n'));
+    await this.#tell(before);
+    await this.#append(lines, (written) => (this.#missing -= countLines(written)));
+    await this.#tell(behind);
+    if (this.#isBroken) this.options.report(`it is written again; ${before + behind} lines are missing`);
     this.#isBroken = false;
   }
 
-  /** @param failed told what could not be written */
-  async #append(bytes: Buffer, failed: (left: Buffer) => void = () => undefined): Promise<void> {
-    let left = bytes;
-    try {
-      while (left.length > 0) {
-        const { bytesWritten } = await this.file.write(left);
-        if (bytesWritten > 0) this.#isInLine = left[bytesWritten - 1] !== lineFeed;
-        left = left.subarray(bytesWritten);
-      }
-    } catch (error) {
-      failed(left);
-      throw error;
+  /** Tells the file of lines that are missing. */
+  async #tell(missing: number): Promise<void> {
+    if (missing > 0) await this.#append(Buffer.from(this.options.gap(missing)));
+    this.#missing -= missing;
+  }
+
+  /** @param done told what has been written */
+  async #append(bytes: Buffer, done: (written: Buffer) => void = () => undefined): Promise<void> {
+    for (let left = bytes; left.length > 0;) {
+      const { bytesWritten } = await this.file.write(left);
+      if (bytesWritten > 0) this.#isInLine = left[bytesWritten - 1] !== lineFeed;
+      done(left.subarray(0, bytesWritten));
+      left = left.subarray(bytesWritten);
     }
   }
 

@@ -69,6 +69,7 @@ export class Observation implements Observed {
   /** Takes note of a worker's report. */
   readonly report = (pid: number, report: Report): void => {
     this.#workers.set(pid, report);
+    this.#forgetEnded();
     this.#lags.workers = Math.max(this.#lags.workers, report.lag);
     this.#take(report, true);
   };
@@ -130,7 +131,7 @@ export class Observation implements Observed {
   }
 
   #titles(): ReadonlySet<string> {
-    return new Set(this.#parts?.images.list({}).map(({ name, version }) => `${name}/${version}`));
+    return new Set(this.#parts?.images.all().map(({ name, version }) => `${name}/${version}`));
   }
 
   #incoming(): Transfer[] {
@@ -149,9 +150,13 @@ export class Observation implements Observed {
 
   /** Of the processes that there are now. */
   #reports(): Report[] {
+    this.#forgetEnded();
+    return [...(this.#own ? [this.#own] : []), ...this.#workers.values()];
+  }
+
+  #forgetEnded(): void {
     const pids = new Set(this.#parts?.pool?.workers.map(({ pid }) => pid));
     for (const pid of this.#workers.keys()) if (!pids.has(pid)) this.#workers.delete(pid);
-    return [...(this.#own ? [this.#own] : []), ...this.#workers.values()];
   }
 
   #sum(of: (report: Report) => number): number {

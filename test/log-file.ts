@@ -112,5 +112,6 @@ t.test('a disk that does not answer costs bounded memory, and the end of the ser
   const missing = Number(/^(\d+) missing$/m.exec(written)?.[1]);
   t.ok(kept <= 1024, `${kept} kept`);
   t.equal(kept + missing, 3001, 'every line is there, or counted');
+  t.match(written, /^one\nx/, 'those that waited stand before those that are missing');
   t.ok(written.endsWith('last\n'));
 });

@@ -103,6 +103,17 @@ t.test('bytes count for the image that they belong to, for as long as there is o
   t.notOk([...(await metricsOf(north)).keys()].some((series) => series.includes('a/1')));
 });
 
+t.test('bytes of an ISO that a client uploads count for its image while they arrive', async (t) => {
+  const { north } = await startTestService(t);
+  const upload = await Connection.open(north);
+  const head = 'PUT /images?name=c&version=1&isoclient=c.iso HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n';
+  upload.send(`${head}${'x'.repeat(40_000)}`);
+  const series = 'image_service_received_bytes_total{image="c/1",store="iso"}';
+  await waitFor('its bytes', async () => (await metricsOf(north)).get(series) === 40_000);
+  upload.socket.destroy();
+  await waitFor('its end', async () => !(await metricsOf(north)).has(series));
+});
+
 t.test('a store whose folder has gone does not take the metrics with it', async (t) => {
   const { north, folder } = await startTestService(t);
   const iso = join(folder, 'static/iso');

@@ -88,8 +88,12 @@ export class Credentials {
     for (const use of this.#users) use(texts);
   }
 
-  /** @param use told each renewal */
-  onRenewal(use: (texts: TlsTexts) => void): void {
+  /**
+   * @param use told each renewal
+   * @returns ends that
+   */
+  onRenewal(use: (texts: TlsTexts) => void): () => void {
     this.#users.add(use);
+    return () => void this.#users.delete(use);
   }
 }

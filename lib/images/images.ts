@@ -73,10 +73,14 @@ export class Images {
     });
   }
 
-  /** Records of the images, also of those that are still being uploaded, that need a file of the store. */
+  /** Records of all images, also of those that are still being uploaded. */
+  all(): ImageRecord[] {
+    return [...this.#images.values()].map(({ record }) => record);
+  }
+
+  /** Those of them that need a file of the store. */
   usersOf(isoName: string): ImageRecord[] {
-    const records = [...this.#images.values()].map((image) => image.record);
-    return records.filter((record) => isMadeFrom(record, isoName, this.options.store));
+    return this.all().filter((record) => isMadeFrom(record, isoName, this.options.store));
   }
 
   /**
@@ -169,12 +173,10 @@ export class Images {
   async remove(image: Image): Promise<ImageRecord> {
     if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');
     image.leaving = true;
-    try {
-      await this.options.inventory.remove(image.record.id);
-    } catch (error) {
+    await this.options.inventory.remove(image.record.id).catch((error: unknown) => {
       image.leaving = false;
       throw error;
-    }
+    });
     await this.#lifecycle.tell(image);
     const left = await this.#abandon(image);
     // By then nothing of its download is left, and the same image can be added again.

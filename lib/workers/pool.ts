@@ -163,16 +163,17 @@ export class WorkerPool {
 
   async #listen(bound: BoundPort, credentials: Credentials | undefined): Promise<SharedPort> {
     const { address, port } = bound;
-    const stop = () => {
-      this.#ports.delete(bound);
-      bound.close();
-      return Promise.resolve();
-    };
     this.#ports.set(bound, credentials);
-    credentials?.onRenewal((tls) => {
+    const endRenewal = credentials?.onRenewal((tls) => {
       // Whoever is not open yet is going to listen with the new ones.
       for (const worker of this.#open) void worker.renew(bound, tls).then((failure) => this.#note(failure));
     });
+    const stop = () => {
+      this.#ports.delete(bound);
+      endRenewal?.();
+      bound.close();
+      return Promise.resolve();
+    };
     const listening = this.#open.map((worker) => worker.listen(bound, credentials?.texts));
     const failure = (await Promise.all(listening)).find((words) => words !== undefined);
     if (failure === undefined) return { address, port, stop };

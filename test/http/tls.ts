@@ -71,7 +71,7 @@ t.test('a log is told whose certificate it is, and when it is not valid', async 
   t.match(describeCertificate(texts, new Date(Date.now() - day)), { problem: /is not valid before .* GMT$/ });
 });
 
-t.test('whoever uses credentials is told of each renewal', (t) => {
+t.test('whoever uses credentials is told of each renewal, until that is ended', (t) => {
   const [first, second] = [
     { cert: 'a', key: 'b' },
     { cert: 'c', key: 'd' },
@@ -79,7 +79,7 @@ t.test('whoever uses credentials is told of each renewal', (t) => {
   const credentials = new Credentials(first);
   const told: unknown[] = [];
   credentials.onRenewal((texts) => told.push(['one', texts]));
-  credentials.onRenewal((texts) => told.push(['two', texts]));
+  const end = credentials.onRenewal((texts) => told.push(['two', texts]));
   t.equal(credentials.texts, first);
   credentials.renew(second);
   t.equal(credentials.texts, second);
@@ -87,6 +87,9 @@ t.test('whoever uses credentials is told of each renewal', (t) => {
     ['one', second],
     ['two', second],
   ]);
+  end();
+  credentials.renew(first);
+  t.same(told.slice(2), [['one', first]]);
   t.end();
 });
 
