@@ -10,6 +10,7 @@ import {
   wholeNumberOrNone,
 } from './config-keys.js';
 import { diskPaths, networks, webHosts, webOrigins } from './config-lists.js';
+import { imagePlaceOrNone, publicUrlOrNone } from './config-boot.js';
 import type { Config } from './config-types.js';
 
 const defaultEndpoints = [
@@ -43,6 +44,10 @@ export function readKeys(key: Key): Read {
     southboundAllow: key('southboundAllow', null, networks),
     isoLocalDirs: key('isoLocalDirs', null, diskPaths),
     isoWebHosts: key('isoWebHosts', null, webHosts),
+    systemsFile: key('systemsFile', null, diskPathOrNone),
+    publicUrl: key('publicUrl', null, publicUrlOrNone),
+    bootDefault: key('bootDefault', null, imagePlaceOrNone),
+    bootTimeout: key('bootTimeout', 10_000, wholeNumber(0, maxTimer, 'milliseconds')),
     tlsCaFile: key('tlsCaFile', null, diskPathOrNone),
     authFile: key('authFile', null, diskPathOrNone),
     corsOrigins: key('corsOrigins', [], webOrigins),

@@ -38,6 +38,17 @@ export interface Config {
    * below; `null`: any. A redirect from elsewhere to this machine itself needs its host in the list
    */
   readonly isoWebHosts: readonly string[] | undefined;
+  /** file of signatures that go before those of `etc/systems.json`, which say how systems on ISOs are recognized */
+  readonly systemsFile: string | undefined;
+  /**
+   * URL of the file server as machines reach it, for recipes and boot menus, such as `http://10.1.0.1:9090`; `null`: the
+   * address that is asked
+   */
+  readonly publicUrl: string | undefined;
+  /** `NAME/VERSION` of the image that the boot menu takes when nobody chooses; `null`: the newest */
+  readonly bootDefault: string | undefined;
+  /** milliseconds until it does; 0: never */
+  readonly bootTimeout: number;
   /** file of certificates in PEM that https downloads trust beside the usual authorities */
   readonly tlsCaFile: string | undefined;
   /** file of the tokens and passwords of the management API; `null`: it needs none */

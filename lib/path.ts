@@ -101,3 +101,17 @@ export function encodeSegment(segment: string): string {
 export function encodePath(segments: readonly string[]): string {
   return `/${segments.map(encodeSegment).join('/')}`;
 }
+
+/**
+ * The segments of a path as a file of an image names it, such as that of a kernel: a slash at its beginning is the root
+ * of the image, empty segments and `.` collapse.
+ * @param what names the path, for the message
+ * @throws ServiceError BAD_REQUEST: a segment that is `..` or holds a control character, or no segment at all
+ */
+export function parseNamedPath(text: string, what: string): string[] {
+  const segments = text.split('/').filter((segment) => segment !== '' && segment !== '.');
+  if (segments.includes('..')) refuse(what, text, 'no way up');
+  if (/\p{Cc}/u.test(text)) refuse(what, text, 'no control characters');
+  if (segments.length === 0) refuse(what, text, 'it names a file');
+  return segments;
+}

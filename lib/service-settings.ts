@@ -17,10 +17,12 @@ export type Prepare = (next: Config) => Promise<TakeOver> | TakeOver;
 /** What is in force after a reload: everything that is not named here waits for a restart. */
 function withoutRestart(now: Config, next: Config): Config {
   const { minLogLevel, logFormat, logFile, isoLocalDirs, isoWebHosts, tlsCaFile, corsOrigins } = next;
+  const { systemsFile, publicUrl, bootDefault, bootTimeout } = next;
   const { southboundAllow, southboundWait, rateLimit, downloads, uploadTtl, maxUploadBytes, minFreeBytes } = next;
   return {
     ...now,
     ...{ minLogLevel, logFormat, logFile, isoLocalDirs, isoWebHosts, tlsCaFile, corsOrigins },
+    ...{ systemsFile, publicUrl, bootDefault, bootTimeout },
     ...{ southboundAllow, southboundWait, rateLimit, downloads, uploadTtl, maxUploadBytes, minFreeBytes },
     stopTimeout: next.stopTimeout,
   };
@@ -95,6 +97,6 @@ export function logReload({ changed, waiting }: Reloaded, log: Log): readonly st
 
 /** What the worker processes go by that can change. */
 export function workerSettings(config: Config): WorkerSettings {
-  const { minLogLevel, southboundWait, southboundAllow, rateLimit } = config;
-  return { minLogLevel, southboundWait, southboundAllow, rateLimit };
+  const { minLogLevel, southboundWait, southboundAllow, rateLimit, publicUrl, bootDefault, bootTimeout } = config;
+  return { minLogLevel, southboundWait, southboundAllow, rateLimit, publicUrl, bootDefault, bootTimeout };
 }

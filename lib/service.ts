@@ -20,6 +20,7 @@ import { logReload, Settings, workerSettings } from './service-settings.js';
 import { ServiceEvents } from './service-events.js';
 import { Health } from './service-health.js';
 import { Observation } from './service-observation.js';
+import { openSignatures, type Systems } from './service-systems.js';
 import { createSouthbound } from './southbound/southbound.js';
 import { places } from './images/facts.js';
 import { createTrees } from './southbound/trees.js';
@@ -133,7 +134,7 @@ function southboundOf(config: Config, { inventory, stores, rates }: Parts, image
   });
 }
 
-async function restoreImages(settings: Settings, parts: Parts, driver: MountDriver): Promise<Images> {
+async function restoreImages(settings: Settings, parts: Parts, driver: MountDriver, systems: Systems): Promise<Images> {
   const { config } = settings;
   const { log, inventory, hashing, stores, pool, events, observation } = parts;
   return Images.restore({
@@ -141,6 +142,9 @@ async function restoreImages(settings: Settings, parts: Parts, driver: MountDriv
     maxEntries: config.mount.maxEntries,
     get localFolders() {
       return config.isoLocalDirs;
+    },
+    get signatures() {
+      return systems.signatures;
     },
     downloads: await downloadPolicy(settings),
     downloadSlots: downloadSlots(settings),
@@ -167,13 +171,18 @@ async function startServing(settings: Settings, parts: Parts): Promise<Service> 
   const certificates = await Certificates.read(config.httpEndpoints, log);
   settings.onReload(() => () => certificates.reload());
   const mount = await openMountDriver(config, inventory, stores.iso, log);
-  const images = await restoreImages(settings, parts, mount.driver);
+  const systems = await openSignatures(settings);
+  const images = await restoreImages(settings, parts, mount.driver, systems);
+  settings.onReload(() => () => images.identify());
   observation.begin({ images, stores, pool });
   settings.onReload((next) => () => pool?.change(workerSettings(next)));
   const state = { ...mount, driver: mount.driver.name };
   const northbound = createNorthbound({
     ...{ images, isoStore: stores.iso, microkernelStore: stores.common, mount: state, readiness, events, version, log },
     observed: observation,
+    get signatures() {
+      return systems.signatures;
+    },
     get corsOrigins() {
       return config.corsOrigins;
     },

@@ -33,6 +33,10 @@ const others: Readonly<Record<string, unknown>> = {
   downloads: 1,
   uploadTtl: 1,
   stopTimeout: 1,
+  systemsFile: '/other/systems.json',
+  publicUrl: 'http://other',
+  bootDefault: 'other/1',
+  bootTimeout: 1,
   southboundWorkers: 7,
   user: 'other',
   chunkCache: 1,
@@ -160,7 +164,7 @@ t.test('the log says what has changed, and in a warning each what waits', (t) =>
 });
 
 t.test('workers are told what they go by', (t) => {
-  const settings = { minLogLevel: 3, southboundWait: 4, rateLimit: 5 };
+  const settings = { minLogLevel: 3, southboundWait: 4, rateLimit: 5, bootTimeout: 6, bootDefault: 'a/1' };
   t.same(workerSettings(configOf(settings)), settings);
   t.end();
 });

@@ -1,9 +1,6 @@
-import { read as readCallback } from 'node:fs';
-import { promisify } from 'node:util';
 import type { OpenFile } from '../tree.js';
+import { fill } from '../tree-content.js';
 import { type Kept, Shelf } from './shelf.js';
-
-const read = promisify(readCallback);
 
 /** Bytes that are read and kept together. */
 export const chunkBytes = 512 * 1024;
@@ -28,17 +25,6 @@ export interface Chunk {
    * @param isUnused false when somebody below may still read the bytes: then their memory is never written again
    */
   release(isUnused: boolean): void;
-}
-
-/** Fills a buffer from a position on, with as many reads as it takes; gives the bytes that were there. */
-export async function fill(buffer: Buffer, descriptor: number, position: number): Promise<number> {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const { bytesRead } = await read(descriptor, buffer, filled, buffer.length - filled, position + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return filled;
 }
 
 function keyOf({ source }: OpenFile, { offset, length }: Place): string {

@@ -84,7 +84,7 @@ function answerPreflight({ request, response }: Exchange, origins: readonly stri
   const isListed = origins.includes(origin);
   response.setHeader('Vary', 'Origin, Access-Control-Request-Method');
   response.setHeader('Access-Control-Allow-Origin', isListed ? origin : '*');
-  response.setHeader('Access-Control-Allow-Methods', isListed ? 'GET, HEAD, PUT, POST, DELETE' : 'GET, HEAD');
+  response.setHeader('Access-Control-Allow-Methods', isListed ? 'GET, HEAD, PUT, PATCH, POST, DELETE' : 'GET, HEAD');
   response.setHeader(
     'Access-Control-Allow-Headers',
     isListed ? `${readingHeaders}, ${changingHeaders}` : readingHeaders,

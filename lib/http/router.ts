@@ -4,7 +4,11 @@ import type { Application, Exchange, Subject } from './exchange.js';
 export type Handler = (exchange: Exchange, parameters: Readonly<Record<string, string>>) => Promise<void> | void;
 
 /** A line of a route table: method, path with `:name` for a segment of any value, handler. */
-export type Route = readonly [method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE', path: string, handler: Handler];
+export type Route = readonly [
+  method: 'GET' | 'HEAD' | 'PUT' | 'PATCH' | 'POST' | 'DELETE',
+  path: string,
+  handler: Handler,
+];
 
 function matchPath(pattern: string, path: readonly string[]): Record<string, string> | undefined {
   const wanted = pattern.split('/').filter((segment) => segment !== '');

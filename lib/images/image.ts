@@ -60,6 +60,11 @@ export class Image {
     return { ...this.record, progress: { bytes, ...(length !== undefined && { total: length }), rate } };
   }
 
+  /** What makes its files readable, once there is one. */
+  get mount(): Mount | undefined {
+    return this.#mount;
+  }
+
   /** The files of the image, while it can be served. */
   get tree(): Tree | undefined {
     return this.record.status === 'OK' ? this.#mount?.tree : undefined;

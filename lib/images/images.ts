@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { ServiceError } from '../errors.js';
 import { checkIso } from '../mount/check-iso.js';
 import { checkFileName } from '../path.js';
-import type { Match } from '../tree.js';
 import { Image } from './image.js';
+import { ImageList } from './image-list.js';
 import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import type { IncomingFile } from './incoming-file.js';
+import type { BootSettings } from './boot-settings.js';
 import type { ImageRecord, ImageSource } from './record.js';
 import type { ExpectedFile } from './receiving.js';
 import {
@@ -14,7 +15,6 @@ import {
   checkLocal,
   claimDownload,
   isLocal,
-  isMadeFrom,
   isReplaced,
   isToDownload,
   isoOf,
@@ -30,14 +30,12 @@ export interface ImagesOptions extends LifecycleOptions {
   readonly reservedNames: ReadonlySet<string>;
 }
 
-export type ImageFilter = Partial<Record<'id' | 'name' | 'version' | 'iso' | 'status', string>>;
-
 /** All images: how each comes into being, is found, and goes. */
-export class Images {
-  readonly #images = new Map<string, Image>();
+export class Images extends ImageList {
   readonly #lifecycle: Lifecycle;
 
   private constructor(private readonly options: ImagesOptions) {
+    super(options.store);
     this.#lifecycle = new Lifecycle(options, (isoName) => this.replaced(isoName));
   }
 
@@ -48,63 +46,30 @@ export class Images {
     return images;
   }
 
-  /** Records of the images that match, in the order in which they came. */
-  list(filter: ImageFilter): ImageRecord[] {
-    return this.#matching(filter).map((image) => image.described);
-  }
-
-  /** Those whose files can be fetched. */
-  served(): ImageRecord[] {
-    return this.list({ status: 'OK' });
-  }
-
-  /** The image that has exactly this id, or this name and version. */
-  get(filter: Pick<ImageFilter, 'id' | 'name' | 'version'>): Image | undefined {
-    return this.#matching(filter)[0];
-  }
-
-  /** The image that has this place in the URL space: one that is served, or will be. */
-  at(name: string, version: string, match: Match): Image | undefined {
-    const fold = (text: string) => (match === 'exact' ? text : text.toLowerCase());
-    const wanted = [fold(name), fold(version)];
-    return this.#listed().find(({ record, pending, tree }) => {
-      if (!pending && tree === undefined) return false;
-      return fold(record.name) === wanted[0] && fold(record.version) === wanted[1];
-    });
-  }
-
-  /** Records of all images, also of those that are still being uploaded. */
-  all(): ImageRecord[] {
-    return [...this.#images.values()].map(({ record }) => record);
-  }
-
-  /** Those of them that need a file of the store. */
-  usersOf(isoName: string): ImageRecord[] {
-    return this.all().filter((record) => isMadeFrom(record, isoName, this.options.store));
-  }
-
   /**
    * Takes a name and version, so that of two who want it one wins. Follow it with `#begin` or `#abandon`.
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
    */
-  #claim(name: string, version: string, source: ImageSource): Image {
+  #claim(name: string, version: string, source: ImageSource, settings: BootSettings): Image {
     checkImageName(name, version, this.options.reservedNames);
     const iso = isoOf(source);
-    for (const { record } of this.#images.values()) {
+    for (const { record } of this.images.values()) {
       if (record.name === name && record.version === version) throw new ServiceError('EXISTS', 'Image already exists');
     }
     const [user] = source.kind === 'isoclient' ? this.usersOf(iso) : [];
     if (user) throw new ServiceError('IN_USE', `${user.name} ${user.version} is made from ${iso}; choose another name`);
     const createdAt = new Date().toISOString();
-    const record: ImageRecord = { id: randomUUID(), name, version, iso, status: 'preparing', source, createdAt };
-    const image = new Image(record, this.options.changes);
-    this.#images.set(record.id, image);
+    const image = new Image(
+      { id: randomUUID(), name, version, iso, status: 'preparing', source, createdAt, ...settings },
+      this.options.changes,
+    );
+    this.images.set(image.record.id, image);
     return image;
   }
 
   /** Gives a claimed name free again. */
   #abandon(image: Image): Promise<string | undefined> {
-    this.#images.delete(image.record.id);
+    this.images.delete(image.record.id);
     return image.end();
   }
 
@@ -112,8 +77,8 @@ export class Images {
    * Adds an image from a source that is not the request's body. What takes long goes on after it resolves.
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS; NOT_FOUND, FORBIDDEN, NOT_AN_ISO about the file; IN_USE, BUSY, NO_SPACE
    */
-  async add(name: string, version: string, source: ImageSource): Promise<Image> {
-    const image = this.#claim(name, version, source);
+  async add(name: string, version: string, source: ImageSource, settings: BootSettings = {}): Promise<Image> {
+    const image = this.#claim(name, version, source, settings);
     let arriving: IncomingFile | undefined;
     try {
       const isFree = (iso: string) => this.usersOf(iso).every(({ id }) => id === image.record.id);
@@ -138,10 +103,10 @@ export class Images {
     name: string,
     version: string,
     source: ImageSource,
-    expected: Omit<ExpectedFile, 'check'>,
+    expected: Omit<ExpectedFile, 'check'> & { readonly settings?: BootSettings },
     receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
-    const image = this.#claim(name, version, source);
+    const image = this.#claim(name, version, source, expected.settings ?? {});
     let arriving: IncomingFile | undefined;
     try {
       arriving = await this.options.store.receive(image.record.iso, { ...expected, check: checkIso });
@@ -188,39 +153,45 @@ export class Images {
 
   /** Shows the new bytes of an ISO that was replaced in the store; an image that they cannot make stays as it was. */
   async replaced(isoName: string): Promise<void> {
-    for (const image of this.#listed()) {
+    for (const image of this.listed()) {
       const { iso, status } = image.record;
       const isShown = iso === isoName || iso === this.options.store.pathOf(isoName);
       if (isShown && status !== 'downloading iso') await this.#lifecycle.renew(image);
     }
   }
 
+  /**
+   * Changes what the operator says of an image.
+   * @throws ServiceError NOT_FOUND, and what the inventory throws: then nothing has changed
+   */
+  async edit(image: Image, settings: BootSettings): Promise<ImageRecord> {
+    if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');
+    await this.#lifecycle.edit(image, settings);
+    return image.record;
+  }
+
+  /** Looks anew what is on the images: the signatures are others. */
+  async identify(): Promise<void> {
+    for (const image of this.listed()) await this.#lifecycle.edit(image, {});
+  }
+
   /** Nobody waits for an image any longer: the service is about to stop. */
   hurry(): void {
-    for (const image of this.#images.values()) image.hurry();
+    for (const image of this.images.values()) image.hurry();
   }
 
   /** Ends downloads, which go on at the next start, and lets go of every ISO. */
   async stop(): Promise<void> {
-    const images = [...this.#images.values()];
+    const images = [...this.images.values()];
     const ends = images.map((image) => this.#lifecycle.end(image));
     await Promise.all([...ends, ...images.flatMap(({ arriving }) => (arriving ? [arriving.ended] : []))]);
-  }
-
-  #matching(filter: ImageFilter): Image[] {
-    const wanted = Object.entries(filter);
-    return this.#listed().filter(({ record }) => wanted.every(([member, value]) => record[member] === value));
-  }
-
-  #listed(): Image[] {
-    return [...this.#images.values()].filter((image) => image.listed && !image.leaving);
   }
 
   async #restore(record: ImageRecord): Promise<void> {
     const { store } = this.options;
     const image = new Image(record, this.options.changes);
     const twin = this.get({ name: record.name, version: record.version });
-    this.#images.set(record.id, image);
+    this.images.set(record.id, image);
     image.update({ ...record, status: record.status === 'downloading iso' ? record.status : 'preparing' });
     await this.#lifecycle.tell(image);
     try {

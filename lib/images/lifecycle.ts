@@ -1,6 +1,7 @@
 import { codeOf, type ErrorCode, messageOf, publicError, ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Mount, MountDriver } from '../mount/mount.js';
+import type { BootSettings } from './boot-settings.js';
 import type { Changes } from './changes.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
@@ -15,6 +16,8 @@ import type { Inventory } from './inventory.js';
 import type { ImageRecord } from './record.js';
 import type { Slots } from '../slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
+import { identify } from '../systems/identify.js';
+import type { Signature } from '../systems/signature.js';
 import type { Store } from './store.js';
 
 export interface LifecycleOptions {
@@ -24,6 +27,8 @@ export interface LifecycleOptions {
   /** Entries of an ISO that one request may have read. */
   readonly maxEntries?: number;
   readonly hashing: Hashing;
+  /** How systems are recognized. */
+  readonly signatures?: readonly Signature[];
   readonly log: Log;
   readonly downloads: DownloadPolicy;
   /** Those of the downloads. */
@@ -41,7 +46,7 @@ const checksumListBytes = 1024 * 1024;
 
 /** A record without what belongs to one mount. */
 function withoutMount(record: ImageRecord): ImageRecord {
-  const { driver, view, why, unmount, ...rest } = record;
+  const { driver, view, why, unmount, os, boot, ...rest } = record;
   return rest;
 }
 
@@ -86,6 +91,14 @@ export class Lifecycle {
   /** Shows the new bytes of an ISO that was replaced, or leaves the image as it was and says why. */
   renew(image: Image): Promise<void> {
     return image.turns.run(() => this.#renew(image));
+  }
+
+  /**
+   * Takes over what the operator says of an image, and looks anew what is on it.
+   * @throws ServiceError NOT_FOUND, NO_SPACE, INTERNAL: then nothing has changed
+   */
+  edit(image: Image, settings: BootSettings): Promise<void> {
+    return image.turns.run(() => this.#edit(image, settings));
   }
 
   /** Ends an image with the service: also a mount that is being made in this moment, and one that it had before. */
@@ -173,14 +186,40 @@ export class Lifecycle {
       await mount.unmount();
       return;
     }
+    const found = await this.#identify(image.record, mount);
     image.former = this.#letGo(image, image.serve(mount), image.former);
+    // Before it is served anywhere: with its files every process knows what it boots.
+    image.record = { ...withoutMount(image.record), ...found };
     const reason = await this.tell(image);
     if (reason !== undefined) throw new ServiceError('FORBIDDEN', reason);
-    const { error, bytes, sha256, ...record } = withoutMount(image.record);
+    const { error, bytes, sha256, ...record } = image.record;
     await this.#save(image, { ...record, status: 'OK', ...shownOf(mount) });
     const before = error === undefined ? '' : `, before: ${error}`;
     const why = mount.why === undefined ? '' : `, as ${mount.why}`;
     log.info(`image ${image.title}: OK (${mount.driver}, ${mount.view}, ${mount.bytes} bytes${why}${before})`);
+  }
+
+  /** What is on an image. It is served in any case: files of an ISO that nobody knows are fetched like any others. */
+  async #identify(record: ImageRecord, { tree, label, isBootable }: Mount): Promise<Partial<ImageRecord>> {
+    const { signatures = [], log } = this.options;
+    const { name, version } = record;
+    try {
+      const { os, boot } = await identify({ tree, label, isBootable, name, version }, record, signatures);
+      return { os, boot };
+    } catch (error) {
+      log.warning(`image ${name} ${version}: what is on it cannot be told: ${messageOf(error)}`);
+      return {};
+    }
+  }
+
+  async #edit(image: Image, settings: BootSettings): Promise<void> {
+    const { mount } = image;
+    const found = mount && image.tree && (await this.#identify({ ...image.record, ...settings }, mount));
+    if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');
+    if (Object.keys(settings).length > 0) await this.options.inventory.put({ ...image.record, ...settings, ...found });
+    // A download may have ended meanwhile.
+    await this.#save(image, { ...image.record, ...settings, ...found });
+    if (image.tree !== undefined) await this.tell(image);
   }
 
   /** Says when the mount that an image had before stays for as long as somebody reads from it. */

@@ -1,4 +1,5 @@
 import { type ViewChoice, viewChoices } from '../mount/mount.js';
+import type { Boot, OperatingSystem } from '../systems/system.js';
 import type { Digests } from './hashing.js';
 
 export { viewChoices };
@@ -43,6 +44,14 @@ export interface ImageRecord {
   readonly unmount?: string;
   /** ISO 8601, UTC. */
   readonly createdAt?: string;
+  /** What is on it, and the ways to boot that: the first one is what a machine boots that nobody asks. */
+  readonly os?: OperatingSystem;
+  readonly boot?: readonly Boot[];
+  /** What the operator says of it, over what was found: a signature, a kernel and its RAM disks, arguments of the kernel. */
+  readonly system?: string | undefined;
+  readonly kernel?: string | undefined;
+  readonly initrd?: readonly string[] | undefined;
+  readonly args?: string | undefined;
   readonly [other: string]: unknown;
 }
 
@@ -81,6 +90,12 @@ const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
   why: (value) => typeof value === 'string',
   unmount: (value) => typeof value === 'string',
   createdAt: (value) => typeof value === 'string',
+  os: isMembers,
+  boot: (value) => Array.isArray(value) && value.every(isMembers),
+  system: (value) => typeof value === 'string',
+  kernel: (value) => typeof value === 'string',
+  initrd: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  args: (value) => typeof value === 'string',
 };
 
 /** A record of the file; members of the wrong type are left out and reported. */

@@ -6,7 +6,7 @@ import { recordTime } from './times.js';
 const firstSector = 16;
 const sectorCount = 100;
 
-const descriptorTypes = { primary: 1, supplementary: 2, terminator: 255 } as const;
+const descriptorTypes = { boot: 0, primary: 1, supplementary: 2, terminator: 255 } as const;
 
 /** Identifiers of a volume recognition sequence (ECMA-167 2/9). */
 const recognitionIdentifiers = new Set(['CD001', 'BEA01', 'NSR02', 'NSR03', 'TEA01', 'BOOT2', 'CDW02']);
@@ -30,6 +30,8 @@ export interface Descriptors {
   readonly primary: VolumeDescriptor | undefined;
   /** The supplementary descriptor of Joliet, level 1, 2 or 3. */
   readonly joliet: VolumeDescriptor | undefined;
+  /** Firmware can boot the disc (El Torito 2.0, "Booting Record Volume Descriptor"). */
+  readonly isBootable: boolean;
   /** The volume recognition sequence names UDF. */
   readonly hasUdf: boolean;
   /** SHA-256, in hex, of the descriptors and the size of the .iso. */
@@ -50,6 +52,10 @@ function readDescriptor(sector: Buffer): VolumeDescriptor {
 /** The escape sequences of UCS-2 levels 1, 2 and 3 (Joliet, "SVD Escape Sequences field"). */
 function isJoliet(sector: Buffer): boolean {
   return ['%/@', '%/C', '%/E'].includes(sector.toString('latin1', 88, 91));
+}
+
+function isElTorito(sector: Buffer): boolean {
+  return sector[0] === descriptorTypes.boot && sector.toString('latin1', 7, 30) === 'EL TORITO SPECIFICATION';
 }
 
 /** The sectors with volume descriptors, as far as Linux reads them: to the terminator or the first one of Joliet. */
@@ -109,6 +115,7 @@ export async function readDescriptors(read: ReadAt, bytes: number): Promise<Desc
   return {
     primary: primary && readDescriptor(primary),
     joliet: joliet && readDescriptor(joliet),
+    isBootable: selected.some(isElTorito),
     hasUdf: namesUdf(sectors),
     identity: hash.digest('hex'),
   };

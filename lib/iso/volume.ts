@@ -21,6 +21,8 @@ export interface Volume {
   readonly view: View;
   /** The volume identifier, trimmed. */
   readonly label: string;
+  /** Firmware can boot the disc (El Torito). */
+  readonly isBootable: boolean;
   /** Bytes of the volume as its descriptors say. */
   readonly bytes: number;
   /** Of the volume's descriptors and the size of the .iso: other files on a disc, another identity. */
@@ -135,5 +137,5 @@ export async function openIso(read: ReadAt, bytes: number, options: VolumeOption
   const descriptors = await readDescriptors(source.read, bytes);
   const opened = await (view === 'auto' ? openBest(source, descriptors) : openView(source, descriptors, view));
   const identity = `${descriptors.identity} ${opened.identity ?? ''}`.trim();
-  return { ...opened, identity, newBudget };
+  return { ...opened, isBootable: descriptors.isBootable, identity, newBudget };
 }

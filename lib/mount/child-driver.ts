@@ -54,6 +54,6 @@ export async function mountKept(
     await iso.release();
     return words;
   };
-  const { view, label } = volume;
-  return { driver, tree, view, label, bytes: Number(stats.size), sha256, unmount };
+  const { view, label, isBootable } = volume;
+  return { driver, tree, view, label, isBootable, bytes: Number(stats.size), sha256, unmount };
 }

@@ -12,7 +12,7 @@ export async function mountDirect(source: MountSource): Promise<{ mount: Mount; 
   const iso = await OpenIso.open(source);
   const tree = new VolumeTree<IsoFile>((work) => iso.use(work));
   const { volume, sha256, stats } = iso.reading;
-  const { view, label } = volume;
+  const { view, label, isBootable } = volume;
   const unmount = async () => {
     tree.close();
     await iso.release();
@@ -26,7 +26,8 @@ export async function mountDirect(source: MountSource): Promise<{ mount: Mount; 
     view: source.view ?? 'auto',
     maxEntries: source.maxEntries,
   };
-  return { mount: { driver: 'direct', tree, view, label, bytes: Number(stats.size), sha256, shared, unmount }, stats };
+  const shown = { view, label, isBootable, bytes: Number(stats.size), sha256 };
+  return { mount: { driver: 'direct', tree, ...shown, shared, unmount }, stats };
 }
 
 export const directDriver: MountDriver = {

@@ -28,6 +28,8 @@ export interface Mount {
   readonly view: View;
   /** The volume identifier, trimmed. */
   readonly label: string;
+  /** Firmware can boot the disc itself (El Torito). */
+  readonly isBootable: boolean;
   /** Bytes of the .iso. */
   readonly bytes: number;
   /** SHA-256 of the .iso in hexadecimal, when it was known. */

@@ -4,6 +4,7 @@ import { isForm } from '../http/form.js';
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
 import { withoutCredentials } from '../images/download-url.js';
+import { bootParameters, readBootSettings } from '../images/boot-settings.js';
 import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
 import { demanded } from '../images/digests.js';
@@ -12,12 +13,13 @@ import type { IncomingFile } from '../images/incoming-file.js';
 import { type ImageRecord, type ImageSource, sourceKinds, viewChoices } from '../images/record.js';
 import type { Store } from '../images/store.js';
 import type { Log } from '../log.js';
+import type { Signature } from '../systems/signature.js';
 import { checkFileName } from '../path.js';
 import { type Parameters, allParameters, preferredWait, queryParameters, required } from './parameters.js';
 import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js';
 
 const filterNames = ['id', 'name', 'version', 'iso', 'status'] as const;
-const putNames = ['name', 'version', 'view', ...sourceKinds] as const;
+const putNames = ['name', 'version', 'view', ...sourceKinds, ...bootParameters] as const;
 const addNames = [...putNames, ...algorithms, 'sums'] as const;
 type PutParameters = Parameters<(typeof addNames)[number]>;
 
@@ -68,15 +70,17 @@ export interface ImageResource {
   readonly isoStore: Store;
   readonly log: Log;
   readonly maxUploadBytes: () => number;
+  readonly signatures: () => readonly Signature[];
 }
 
-async function upload(exchange: Exchange, { images, log, maxUploadBytes }: ImageResource): Promise<void> {
+async function upload(exchange: Exchange, { images, log, maxUploadBytes, signatures }: ImageResource): Promise<void> {
   const announced = await announcedUpload(exchange, putNames, maxUploadBytes());
   const { form } = announced;
   const parameters = { ...(form && { isoclient: form.fileName }), ...announced.parameters };
   const name = required(parameters, 'name');
   const version = required(parameters, 'version');
   const source = sourceOf(parameters);
+  const settings = readBootSettings(parameters, signatures());
   if (source.kind !== 'isoclient') {
     throw new ServiceError('BAD_REQUEST', `A form with a file cannot have ${source.kind} beside it`);
   }
@@ -87,7 +91,9 @@ async function upload(exchange: Exchange, { images, log, maxUploadBytes }: Image
       const isOpen = preferredWait(exchange) !== undefined && value.status !== 'OK';
       return { status: isOpen ? 202 : 201, value, location: `/images/${value.id}` };
     });
-  await claim(exchange, () => images.upload(name, version, withoutDigests(source), announced, receive));
+  await claim(exchange, () =>
+    images.upload(name, version, withoutDigests(source), { ...announced, settings }, receive),
+  );
 }
 
 /** The record as it is now, or, where the client prefers to wait, as it is then. */
@@ -101,15 +107,43 @@ async function settledRecord(exchange: Exchange, image: Image): Promise<ImageRec
   return image.described;
 }
 
-async function add(exchange: Exchange, parameters: PutParameters, images: Images): Promise<void> {
+async function add(exchange: Exchange, parameters: PutParameters, resource: ImageResource): Promise<void> {
   const name = required(parameters, 'name');
   const version = required(parameters, 'version');
-  const record = shown(await settledRecord(exchange, await images.add(name, version, sourceOf(parameters))));
+  const settings = readBootSettings(parameters, resource.signatures());
+  const image = await resource.images.add(name, version, sourceOf(parameters), settings);
+  const record = shown(await settledRecord(exchange, image));
   sendJson(exchange, record.status === 'OK' ? 201 : 202, record, { Location: `/images/${record.id}` });
 }
 
-/** The handlers of images: list, one by id, add, delete. */
-export function imageHandlers(resource: ImageResource): Record<'list' | 'head' | 'get' | 'put' | 'remove', Handler> {
+/** The one image that a request names. @throws ServiceError BAD_REQUEST, NOT_FOUND */
+function named(images: Images, filter: Parameters<'id' | 'name' | 'version'>): Image {
+  const isNamed = filter.name !== undefined && filter.version !== undefined;
+  const isHalfNamed = !isNamed && (filter.name !== undefined || filter.version !== undefined);
+  if (isHalfNamed || (!isNamed && filter.id === undefined)) {
+    throw new ServiceError('BAD_REQUEST', 'Which image? Give name and version, or id');
+  }
+  const image = images.get(filter);
+  if (image === undefined) throw new ServiceError('NOT_FOUND', 'There is no such image');
+  return image;
+}
+
+function editHandler({ images, signatures }: ImageResource): Handler {
+  return async (exchange) => {
+    const names = ['id', 'name', 'version', ...bootParameters] as const;
+    const { id, name, version, ...changes } = await allParameters(exchange, names, bootParameters);
+    if (Object.keys(changes).length === 0) {
+      throw new ServiceError('BAD_REQUEST', `What is to change? Give at least one of ${bootParameters.join(', ')}`);
+    }
+    const image = named(images, { ...(id && { id }), ...(name && { name }), ...(version && { version }) });
+    sendJson(exchange, 200, shown(await images.edit(image, readBootSettings(changes, signatures()))));
+  };
+}
+
+/** The handlers of images: list, one by id, add, change, delete. */
+export function imageHandlers(
+  resource: ImageResource,
+): Record<'list' | 'head' | 'get' | 'put' | 'edit' | 'remove', Handler> {
   const { images } = resource;
 
   const list: Handler = (exchange) => {
@@ -140,22 +174,15 @@ export function imageHandlers(resource: ImageResource): Record<'list' | 'head' |
       return;
     }
     const parameters = isFile ? queryParameters(exchange, addNames) : await allParameters(exchange, addNames);
-    if (sourceOf(parameters).kind !== 'isoclient') await add(exchange, parameters, images);
+    if (sourceOf(parameters).kind !== 'isoclient') await add(exchange, parameters, resource);
     else if (isFile) await upload(exchange, resource);
     else throw new ServiceError('BAD_REQUEST', 'isoclient belongs in the query, and the file in the body');
   };
 
   const remove: Handler = async (exchange) => {
-    const filter = await allParameters(exchange, ['id', 'name', 'version']);
-    const isNamed = filter.name !== undefined && filter.version !== undefined;
-    const isHalfNamed = !isNamed && (filter.name !== undefined || filter.version !== undefined);
-    if (isHalfNamed || (!isNamed && filter.id === undefined)) {
-      throw new ServiceError('BAD_REQUEST', 'Which image? Give name and version, or id');
-    }
-    const image = images.get(filter);
-    if (image === undefined) throw new ServiceError('NOT_FOUND', 'There is no such image');
+    const image = named(images, await allParameters(exchange, ['id', 'name', 'version']));
     sendJson(exchange, 200, shown(await images.remove(image)));
   };
 
-  return { list, head, get, put, remove };
+  return { list, head, get, put, edit: editHandler(resource), remove };
 }

@@ -6,6 +6,7 @@ import type { Changes } from '../images/changes.js';
 import type { Images } from '../images/images.js';
 import type { Store } from '../images/store.js';
 import type { Log } from '../log.js';
+import type { Signature } from '../systems/signature.js';
 import type { Observed } from '../observe/observed.js';
 import { eventsHandler } from './events.js';
 import { fileHandlers } from './files.js';
@@ -25,6 +26,8 @@ export interface NorthboundOptions {
   readonly version: string;
   readonly observed: Observed;
   readonly log: Log;
+  /** How systems are recognized. */
+  readonly signatures: readonly Signature[];
   /** Sees every request but those for `openPaths`; left out: all are welcome. */
   readonly guard?: (exchange: Exchange) => Promise<void>;
   /** Origins whose web pages may change things. */
@@ -43,7 +46,7 @@ export function createNorthbound(options: NorthboundOptions): Application {
   const { images, isoStore, microkernelStore, mount, readiness, events, observed, log } = options;
   const stores = { iso: isoStore, microkernel: microkernelStore };
   const limits = { log, maxUploadBytes: () => options.maxUploadBytes ?? Infinity };
-  const image = imageHandlers({ images, isoStore, ...limits });
+  const image = imageHandlers({ images, isoStore, ...limits, signatures: () => options.signatures });
   const iso = fileHandlers({ store: isoStore, images, ...limits });
   const microkernel = fileHandlers({ store: microkernelStore, ...limits });
   const downloading = (iso: string) => images.list({ iso, status: 'downloading iso' });
@@ -53,6 +56,7 @@ export function createNorthbound(options: NorthboundOptions): Application {
     ['GET', '/images/:id', image.get],
     ['PUT', '/images', image.put],
     ['POST', '/images', image.put],
+    ['PATCH', '/images', image.edit],
     ['DELETE', '/images', image.remove],
     ['GET', '/iso', iso.list],
     ['HEAD', '/iso', iso.head],

@@ -8,11 +8,13 @@ export type Parameters<Name extends string> = Readonly<Partial<Record<Name, stri
 
 /**
  * Checks parameters as they came, from query or body.
+ * @param mayBeEmpty those that say something without a value, too
  * @throws ServiceError BAD_REQUEST: a name that is not among the allowed ones, given twice, or without a value
  */
 export function checkParameters<Name extends string>(
   given: Iterable<readonly [string, string]>,
   allowed: readonly Name[],
+  mayBeEmpty: readonly Name[] = [],
 ): Parameters<Name> {
   const parameters: Partial<Record<Name, string>> = {};
   for (const [key, value] of given) {
@@ -21,7 +23,7 @@ export function checkParameters<Name extends string>(
       const message = `Unknown parameter ${quoted(key)}; allowed: ${allowed.join(', ') || 'none'}`;
       throw new ServiceError('BAD_REQUEST', message);
     }
-    if (value === '') throw new ServiceError('BAD_REQUEST', `${name} is empty`);
+    if (value === '' && !mayBeEmpty.includes(name)) throw new ServiceError('BAD_REQUEST', `${name} is empty`);
     if (parameters[name] !== undefined) throw new ServiceError('BAD_REQUEST', `${name} is given twice`);
     parameters[name] = value;
   }
@@ -32,14 +34,18 @@ export function checkParameters<Name extends string>(
  * The parameters of a request's query.
  * @throws ServiceError the errors of `checkParameters`; BAD_REQUEST also for an encoding that is no UTF-8
  */
-export function queryParameters<Name extends string>(exchange: Exchange, allowed: readonly Name[]): Parameters<Name> {
+export function queryParameters<Name extends string>(
+  exchange: Exchange,
+  allowed: readonly Name[],
+  mayBeEmpty: readonly Name[] = [],
+): Parameters<Name> {
   try {
     // URLSearchParams makes the same character of everything that it cannot decode: two names would become one.
     decodeURIComponent(exchange.search);
   } catch {
     throw new ServiceError('BAD_REQUEST', `The query ${quoted(exchange.search)} is not percent-encoded UTF-8`);
   }
-  return checkParameters(exchange.query, allowed);
+  return checkParameters(exchange.query, allowed, mayBeEmpty);
 }
 
 /**
@@ -66,10 +72,11 @@ export function mergeParameters<Name extends string>(
 export async function allParameters<Name extends string>(
   exchange: Exchange,
   allowed: readonly Name[],
+  mayBeEmpty: readonly Name[] = [],
 ): Promise<Parameters<Name>> {
   // The query first: what is wrong there is said before a byte of the body is read.
-  const inQuery = queryParameters(exchange, allowed);
-  return mergeParameters(inQuery, checkParameters(await readParameters(exchange), allowed));
+  const inQuery = queryParameters(exchange, allowed, mayBeEmpty);
+  return mergeParameters(inQuery, checkParameters(await readParameters(exchange), allowed, mayBeEmpty));
 }
 
 /** @throws ServiceError BAD_REQUEST when the parameter is missing */

@@ -11,6 +11,10 @@ export interface WorkerSettings {
   readonly southboundAllow: readonly string[] | undefined;
   /** Bytes a second that one client address gets from all workers together; 0: no limit. */
   readonly rateLimit: number;
+  /** As in the configuration. */
+  readonly publicUrl: string | undefined;
+  readonly bootDefault: string | undefined;
+  readonly bootTimeout: number;
 }
 
 /** What a worker has to know at its start. Sizes are its share. */

@@ -1,7 +1,8 @@
 import { truncate } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { type Chunk, ChunkCache, chunkBytes, fill } from '../../lib/http/chunks.js';
+import { type Chunk, ChunkCache, chunkBytes } from '../../lib/http/chunks.js';
 import type { OpenFile } from '../../lib/tree.js';
+import { fill } from '../../lib/tree-content.js';
 import { deferred } from '../fixtures/http-server.js';
 import { openBytes, patternBytes, storeBytes } from '../fixtures/open-file.js';
 
@@ -128,14 +129,4 @@ t.test('a chunk that somebody below may still read is never written again', asyn
   const next = await take(cache, file, 1);
   t.not(next?.bytes.buffer, one?.bytes.buffer);
   t.same(reads, [0, chunkBytes]);
-});
-
-t.test('reading goes on over short reads, and tells how much there was', async (t) => {
-  const { file, bytesOf } = await setUp(t, { length: 1000 });
-  const buffer = Buffer.alloc(700);
-  t.equal(await fill(buffer, file.descriptor, 100), 700);
-  t.ok(buffer.equals(bytesOf({ offset: 100, length: 700 })));
-  t.equal(await fill(buffer, file.descriptor, 900), 100);
-  t.equal(await fill(buffer, file.descriptor, 1000), 0);
-  await t.rejects(fill(buffer, 1_000_000, 0), { code: 'EBADF' });
 });

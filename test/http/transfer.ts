@@ -4,9 +4,10 @@ import { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ServiceError } from '../../lib/errors.js';
-import { ChunkCache, chunkBytes, fill } from '../../lib/http/chunks.js';
+import { ChunkCache, chunkBytes } from '../../lib/http/chunks.js';
 import { slice, transfer } from '../../lib/http/transfer.js';
 import { type Extent, hole } from '../../lib/tree.js';
+import { fill } from '../../lib/tree-content.js';
 import { deferred, eventually } from '../fixtures/http-server.js';
 import {
   contentOf,

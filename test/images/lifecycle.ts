@@ -42,7 +42,12 @@ async function receive(store: Store, name: string, text: string): Promise<void> 
 }
 
 /** What the record of an image says of its mount. */
-const shown = { driver: 'direct', view: 'iso9660' } as const;
+const shown = {
+  os: { family: 'generic', architectures: [], certainty: 'inspection' },
+  boot: [],
+  driver: 'direct',
+  view: 'iso9660',
+} as const;
 
 /** Something that a test opens when it wants. */
 function gate() {

@@ -203,7 +203,7 @@ async function startAlone(t: Test, options: Partial<PoolOptions>, rateLimit = 0)
   t.teardown(() => pool.stop(0));
   await pool.start(1, {
     ...{ httpTimeout: 1000, maxConnections: 10, rateLimit, chunkCache: 0, southboundWait: 0, apiRoot: '/' },
-    southboundAllow: undefined,
+    ...{ southboundAllow: undefined, publicUrl: undefined, bootDefault: undefined, bootTimeout: 0 },
     ...{ httpFileServiceRootDir: folder, inventoryFile: join(folder, 'inventory.json'), minLogLevel: 0 },
     ...{ stores: { iso: folder, common: folder }, user: undefined, folders: {} },
   });

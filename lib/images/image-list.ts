@@ -1,0 +1,61 @@
+import type { Match } from '../tree.js';
+import type { Image } from './image.js';
+import type { ImageRecord } from './record.js';
+import { isMadeFrom } from './sources.js';
+import type { Store } from './store.js';
+
+export type ImageFilter = Partial<Record<'id' | 'name' | 'version' | 'iso' | 'status', string>>;
+
+/** Images, and how each is found. */
+export class ImageList {
+  /** All of them by id, also those that are still being uploaded. */
+  protected readonly images = new Map<string, Image>();
+
+  /** @param store of their ISOs */
+  constructor(private readonly store: Store) {}
+
+  /** Records of the images that match, in the order in which they came. */
+  list(filter: ImageFilter): ImageRecord[] {
+    return this.#matching(filter).map((image) => image.described);
+  }
+
+  /** Those whose files can be fetched. */
+  served(): ImageRecord[] {
+    return this.list({ status: 'OK' });
+  }
+
+  /** The image that has exactly this id, or this name and version. */
+  get(filter: Pick<ImageFilter, 'id' | 'name' | 'version'>): Image | undefined {
+    return this.#matching(filter)[0];
+  }
+
+  /** The image that has this place in the URL space: one that is served, or will be. */
+  at(name: string, version: string, match: Match): Image | undefined {
+    const fold = (text: string) => (match === 'exact' ? text : text.toLowerCase());
+    const wanted = [fold(name), fold(version)];
+    return this.listed().find(({ record, pending, tree }) => {
+      if (!pending && tree === undefined) return false;
+      return fold(record.name) === wanted[0] && fold(record.version) === wanted[1];
+    });
+  }
+
+  /** Records of all images, also of those that are still being uploaded. */
+  all(): ImageRecord[] {
+    return [...this.images.values()].map(({ record }) => record);
+  }
+
+  /** Those of them that need a file of the store. */
+  usersOf(isoName: string): ImageRecord[] {
+    return this.all().filter((record) => isMadeFrom(record, isoName, this.store));
+  }
+
+  /** Those that exist for clients. */
+  protected listed(): Image[] {
+    return [...this.images.values()].filter((image) => image.listed && !image.leaving);
+  }
+
+  #matching(filter: ImageFilter): Image[] {
+    const wanted = Object.entries(filter);
+    return this.listed().filter(({ record }) => wanted.every(([member, value]) => record[member] === value));
+  }
+}
