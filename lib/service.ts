@@ -20,6 +20,7 @@ import { logReload, Settings, workerSettings } from './service-settings.js';
 import { ServiceEvents } from './service-events.js';
 import { Health } from './service-health.js';
 import { Observation } from './service-observation.js';
+import { fileServerUrl } from './service-urls.js';
 import { openSignatures, type Systems } from './service-systems.js';
 import { createSouthbound } from './southbound/southbound.js';
 import { places } from './images/facts.js';
@@ -128,6 +129,7 @@ function southboundOf(config: Config, { inventory, stores, rates }: Parts, image
     get allow() {
       return config.southboundAllow;
     },
+    boot: config,
     apiRoot: config.httpFileServiceApiRoot,
     chunkCache: config.chunkCache,
     rates,
@@ -177,9 +179,11 @@ async function startServing(settings: Settings, parts: Parts): Promise<Service> 
   observation.begin({ images, stores, pool });
   settings.onReload((next) => () => pool?.change(workerSettings(next)));
   const state = { ...mount, driver: mount.driver.name };
+  let { httpEndpoints: endpoints } = config;
   const northbound = createNorthbound({
     ...{ images, isoStore: stores.iso, microkernelStore: stores.common, mount: state, readiness, events, version, log },
     observed: observation,
+    fileServerUrl: fileServerUrl(config, () => endpoints),
     get signatures() {
       return systems.signatures;
     },
@@ -198,8 +202,9 @@ async function startServing(settings: Settings, parts: Parts): Promise<Service> 
     await images.stop();
     throw error;
   });
+  endpoints = config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: opened[index]?.port ?? 0 }));
   return {
-    endpoints: config.httpEndpoints.map((endpoint, index) => ({ ...endpoint, port: opened[index]?.port ?? 0 })),
+    endpoints,
     reload: async (next) => logReload(await settings.reload(next), log),
     stop: async () => {
       const stopped = [...opened, ...(pool ? [pool] : [])].map((one) => one.stop(config.stopTimeout));

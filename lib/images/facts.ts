@@ -1,11 +1,12 @@
 import type { SharedIso } from '../mount/mount.js';
+import type { BootRecord } from './bootable.js';
 import type { KnownFile } from './known-files.js';
 
 /** An image, as far as serving it goes. */
-export interface ImageFact {
+export interface ImageFact extends Omit<BootRecord, 'iso'> {
   readonly id: string;
-  readonly name: string;
-  readonly version: string;
+  /** Its name in the store. */
+  readonly isoName?: string | undefined;
   /** Undefined while it is being prepared: requests wait. */
   readonly iso: SharedIso | undefined;
 }

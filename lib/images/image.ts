@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { Mount } from '../mount/mount.js';
 import type { Tree } from '../tree.js';
+import { bootableOf } from './bootable.js';
 import type { Changes } from './changes.js';
 import type { ImageFact } from './facts.js';
 import type { IncomingFile } from './incoming-file.js';
@@ -72,9 +73,10 @@ export class Image {
 
   /** What other processes have to know to serve it; undefined when it is not to be served. */
   get fact(): ImageFact | undefined {
-    const { id, name, version, status } = this.record;
+    const { id, status } = this.record;
     const isServed = this.#listed && !this.leaving && status !== 'failed';
-    return isServed ? { id, name, version, iso: this.#mount?.shared } : undefined;
+    const { iso: isoName, ...about } = bootableOf(this.record);
+    return isServed ? { id, ...about, isoName, iso: this.#mount?.shared } : undefined;
   }
 
   /** Whether it will be `OK` or `failed` by itself. */

@@ -11,6 +11,8 @@ import type { Observed } from '../observe/observed.js';
 import { eventsHandler } from './events.js';
 import { fileHandlers } from './files.js';
 import { aliveHandler, readyHandler, type Readiness } from './health.js';
+import { checkHandler } from './image-check.js';
+import { recipeHandler } from './image-recipe.js';
 import { imageHandlers } from './images.js';
 import { indexHandler } from './index-page.js';
 import { metricsHandler } from './metrics.js';
@@ -23,6 +25,8 @@ export interface NorthboundOptions {
   readonly mount: DriverState;
   readonly readiness: Readiness;
   readonly events: { readonly stream: EventStream; readonly changes: Changes };
+  /** URL of the file server, without a slash at its end, as machines reach it that are where the client is. */
+  readonly fileServerUrl: (exchange: Exchange) => string;
   readonly version: string;
   readonly observed: Observed;
   readonly log: Log;
@@ -54,6 +58,8 @@ export function createNorthbound(options: NorthboundOptions): Application {
     ['GET', '/images', image.list],
     ['HEAD', '/images', image.head],
     ['GET', '/images/:id', image.get],
+    ['GET', '/images/:id/check', checkHandler(images)],
+    ['GET', '/images/:id/recipe', recipeHandler(images, options.fileServerUrl)],
     ['PUT', '/images', image.put],
     ['POST', '/images', image.put],
     ['PATCH', '/images', image.edit],

@@ -11,9 +11,12 @@ import { sendPieces } from '../http/send-pieces.js';
 import { ServiceError } from '../errors.js';
 import { encodePath } from '../path.js';
 import type { FolderNode, OpenFile } from '../tree.js';
+import { BootFiles, type BootOptions } from './boot-files.js';
 import { UrlSpace, type UrlSpaceOptions } from './url-space.js';
 
 export interface SouthboundOptions extends UrlSpaceOptions {
+  /** What is said in menus and recipes. */
+  readonly boot: BootOptions;
   /** The URL path below which everything lies: begins and ends with a slash. */
   readonly apiRoot: string;
   /** Bytes of files that are kept in memory for whoever asks next. */
@@ -39,6 +42,8 @@ async function sendFolder(exchange: Exchange, node: FolderNode, path: readonly s
   await sendPieces(exchange, type, pieces, listingHeaders(format));
 }
 
+const nothing = () => new ServiceError('NOT_FOUND', 'There is nothing at this URL');
+
 /** Sends files, with what all answers of the process share. */
 class FileSender {
   readonly #chunks: ChunkCache;
@@ -62,6 +67,7 @@ class FileSender {
 /** The file server: GET and HEAD of one tree made of a folder and the images. */
 export function createSouthbound(options: SouthboundOptions): Application {
   const space = new UrlSpace(options);
+  const made = new BootFiles(space, options);
   const sender = new FileSender(options);
   const prefix = options.apiRoot.split('/').filter((segment) => segment !== '');
   const serve: Application = async (exchange) => {
@@ -72,12 +78,14 @@ export function createSouthbound(options: SouthboundOptions): Application {
       return true;
     }
     const path = exchange.path.slice(prefix.length);
-    const node = await space.lookup(path, exchange);
-    if (node?.type === 'folder') await sendFolder(exchange, node, path);
-    else if (node !== undefined && !exchange.endsWithSlash) await sender.send(exchange, node.file, path.at(-1) ?? '');
+    const node = (await space.lookup(path, exchange)) ?? (await made.serve(exchange, path));
+    if (node === true) return true;
+    if (node === false) throw nothing();
+    if (node.type === 'folder') await sendFolder(exchange, node, path);
+    else if (!exchange.endsWithSlash) await sender.send(exchange, node.file, path.at(-1) ?? '');
     else {
-      await node?.file.close();
-      throw new ServiceError('NOT_FOUND', 'There is nothing at this URL');
+      await node.file.close();
+      throw nothing();
     }
     return true;
   };

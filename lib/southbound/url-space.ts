@@ -1,10 +1,11 @@
 import { ServiceError } from '../errors.js';
 import type { Subject } from '../http/exchange.js';
+import type { BootRecord } from '../images/bootable.js';
 import type { Entry, Match, Node, Tree } from '../tree.js';
 
 /** An image, as far as serving it goes. */
 export interface ServedImage {
-  readonly record: { readonly name: string; readonly version: string };
+  readonly record: BootRecord;
   /** Undefined until it can be served. */
   readonly tree: Tree | undefined;
   /** Whether that will be, or it will have failed, by itself. */
@@ -19,7 +20,7 @@ export interface ServedImages {
   /** The image that has this place in the URL space: one that is served, or will be. */
   at(name: string, version: string, match: Match): ServedImage | undefined;
   /** Those that are served. */
-  served(): readonly { readonly name: string; readonly version: string }[];
+  served(): readonly BootRecord[];
 }
 
 export interface UrlSpaceOptions {
@@ -91,6 +92,17 @@ export class UrlSpace {
       if (node !== undefined) return node;
     }
     return undefined;
+  }
+
+  /**
+   * The image of this name and version, when it can be served.
+   * @throws ServiceError UNAVAILABLE when it is not ready in time
+   */
+  async image(name: string, version: string, asking: Asking): Promise<ServedImage | undefined> {
+    const { images } = this.options;
+    const image = images.at(name, version, 'exact') ?? images.at(name, version, 'any-case');
+    if (image === undefined || (await this.#ready(image, asking.closed)) === undefined) return undefined;
+    return image;
   }
 
   #subjectOf(image: ServedImage): Subject {

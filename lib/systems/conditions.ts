@@ -23,7 +23,7 @@ function groupsOf(text: string | undefined, pattern: RegExp | undefined): Readon
 
 function valueIn(ini: Ini, section: string | undefined, key: string, values: Values): string | undefined {
   const name = section === undefined ? undefined : filled(section, values);
-  return name === undefined ? undefined : ini.get(name)?.get(key.toLowerCase());
+  return name === undefined ? undefined : ini.get(name)?.get(key);
 }
 
 async function textOf(condition: Condition, path: string, values: Values, markers: Markers) {

@@ -1,4 +1,4 @@
-/** What an INI file holds: sections by their names, and in each the values by their keys, which are in lower case. */
+/** What an INI file holds: sections by their names, and in each the values by their keys. */
 export type Ini = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /** Reads an INI file as Python's configparser does, which most of them are written for; lines that are none are left out. */
@@ -14,7 +14,7 @@ export function parseIni(text: string): Ini {
     }
     const end = line.search(/[=:]/);
     if (end < 1 || /^\s*[#;]/.test(line)) continue;
-    values?.set(line.slice(0, end).trim().toLowerCase(), line.slice(end + 1).trim());
+    values?.set(line.slice(0, end).trim(), line.slice(end + 1).trim());
   }
   return sections;
 }

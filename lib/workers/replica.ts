@@ -1,6 +1,7 @@
 import { messageOf, ServiceError } from '../errors.js';
 import type { ImageFact } from '../images/facts.js';
 import { Image } from '../images/image.js';
+import type { ImageRecord } from '../images/record.js';
 import type { Log } from '../log.js';
 import type { SharedIso } from '../mount/mount.js';
 import { mountShared } from '../mount/shared-iso.js';
@@ -40,7 +41,7 @@ export class ImageReplica implements ServedImages {
     return this.#places[match].get(placeOf(name, version, match));
   }
 
-  served(): { name: string; version: string }[] {
+  served(): ImageRecord[] {
     return [...this.#images.values()].filter(({ tree }) => tree !== undefined).map(({ record }) => record);
   }
 
@@ -71,7 +72,8 @@ export class ImageReplica implements ServedImages {
     await Promise.all([...this.#images.values()].map((image) => image.end()));
   }
 
-  async #mount(image: Image, { id, name, version }: ImageFact, iso: SharedIso): Promise<void> {
+  async #mount(image: Image, fact: ImageFact, iso: SharedIso): Promise<void> {
+    const { id, name, version, os, boot, args, createdAt, isoName = '' } = fact;
     const mount = await mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
     if (image.gone.aborted) {
       await mount.unmount();
@@ -79,7 +81,10 @@ export class ImageReplica implements ServedImages {
     }
     // Open files of the former mount are read to their end.
     void image.serve(mount);
-    image.update({ id, name, version, iso: '', status: 'OK' });
+    const about = Object.fromEntries(
+      Object.entries({ os, boot, args, createdAt }).filter(([, value]) => value !== undefined),
+    );
+    image.update({ id, name, version, iso: isoName, status: 'OK', ...about });
     this.log.debug(`image ${image.title}: served`);
   }
 

@@ -99,7 +99,7 @@ class Worker {
       get allow() {
         return settings.southboundAllow;
       },
-      ...{ apiRoot: setup.apiRoot, chunkCache: setup.chunkCache },
+      ...{ apiRoot: setup.apiRoot, chunkCache: setup.chunkCache, boot: settings },
       rates: new SharedRates(settings, this.main),
     });
     const hasLines = () => settings.minLogLevel <= levels.indexOf('info');

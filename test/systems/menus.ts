@@ -78,7 +78,7 @@ t.test('an INI file is read by sections, and what is none of it is left out', (t
       [
         'a',
         [
-          ['key', 'x = y'],
+          ['Key', 'x = y'],
           ['other', 'z'],
           ['key2', '1'],
         ],
