@@ -1,4 +1,5 @@
 import { ServiceError } from '../errors.js';
+import { encodeSegment } from '../path.js';
 import { type Bootable, titleOf } from './bootable.js';
 import { grubEntry } from './grub.js';
 
@@ -29,6 +30,11 @@ function defaultOf(images: readonly Bootable[], { bootDefault }: MenuOptions): B
   return (bootDefault === undefined ? undefined : imageNamed(images, bootDefault)) ?? images[0];
 }
 
+/** `NAME/VERSION` as a value in a query. */
+function placeOf({ name, version }: Bootable): string {
+  return [name, version].map(encodeSegment).join('/');
+}
+
 /** A line of a menu for each way to boot, with the URL that its script has. */
 function choicesOf(images: readonly Bootable[], server: string) {
   return images.flatMap((image, number) =>
@@ -37,7 +43,7 @@ function choicesOf(images: readonly Bootable[], server: string) {
       title: titleOf(image, boot),
       image,
       boot,
-      url: `${server}/boot.ipxe?image=${encodeURIComponent(`${image.name}/${image.version}`)}&entry=${index}`,
+      url: `${server}/boot.ipxe?image=${placeOf(image)}&entry=${index}`,
     })),
   );
 }

@@ -24,7 +24,7 @@ t.test('the menu of iPXE has every way to boot, newest image first, and takes th
     'item i2_0 esxi 1 (VMware ESXi 6.7.0, x86_64)',
   ]);
   t.same(linesOf(menu, 'choose'), ['choose --default i0_0 --timeout 10000 target && goto ${target} || goto exit']);
-  t.match(menu, `:i0_1\nchain --autofree ${server}/boot.ipxe?image=opensuse%2F1&entry=1 || goto start\n`);
+  t.match(menu, `:i0_1\nchain --autofree ${server}/boot.ipxe?image=opensuse/1&entry=1 || goto start\n`);
 });
 
 t.test('configuration names the default and the timeout', async (t) => {

@@ -38,7 +38,7 @@ for (const southboundWorkers of [0, 1]) {
     );
     t.match(text, /^#!ipxe\n/);
     t.match(text, /^item i0_0 ESXi 6\.7 \(VMware ESXi 6\.7\.0, x86_64\)$/m);
-    t.match(text, `chain --autofree ${south}/boot.ipxe?image=linux%2F1&entry=0 || goto start`);
+    t.match(text, `chain --autofree ${south}/boot.ipxe?image=linux/1&entry=0 || goto start`);
     const head = await ask(south, '/boot.ipxe', { method: 'HEAD' });
     t.equal(head.headers['content-length'], String(Buffer.byteLength(text)));
   });
