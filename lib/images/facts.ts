@@ -7,6 +7,8 @@ export interface ImageFact extends Omit<BootRecord, 'iso'> {
   readonly id: string;
   /** Its name in the store. */
   readonly isoName?: string | undefined;
+  /** Other paths in the URL space. */
+  readonly aliases?: readonly string[] | undefined;
   /** Undefined while it is being prepared: requests wait. */
   readonly iso: SharedIso | undefined;
 }

@@ -1,4 +1,6 @@
+import { ServiceError } from '../errors.js';
 import type { Match } from '../tree.js';
+import { Aliases, type Aliased } from './aliases.js';
 import type { Image } from './image.js';
 import type { ImageRecord } from './record.js';
 import { isMadeFrom } from './sources.js';
@@ -37,6 +39,40 @@ export class ImageList {
       if (!pending && tree === undefined) return false;
       return fold(record.name) === wanted[0] && fold(record.version) === wanted[1];
     });
+  }
+
+  /** The image that has an alias with which a path begins, as `at`. */
+  aliased(path: readonly string[], match: Match): Aliased<Image> | undefined {
+    const images = this.listed().filter(
+      ({ record, pending, tree }) => record.aliases && (pending || tree !== undefined),
+    );
+    if (images.length === 0) return undefined;
+    const entries = images.flatMap((image) => (image.record.aliases ?? []).map((alias) => [alias, image] as const));
+    return new Aliases(entries).find(path, match);
+  }
+
+  /** Makes sure that no image has a place as an alias. @throws ServiceError EXISTS */
+  protected checkAlias(place: string): void {
+    const wanted = place.toLowerCase();
+    for (const { record } of this.images.values()) {
+      const isTaken = record.aliases?.some((alias) => alias.toLowerCase() === wanted) === true;
+      if (isTaken) throw new ServiceError('EXISTS', `/${place} leads to ${record.name} ${record.version} already`);
+    }
+  }
+
+  /**
+   * Makes sure that a place in the URL space is free: no image has it by name and version, and none as an alias.
+   * @param except the image that wants it
+   * @throws ServiceError EXISTS
+   */
+  protected checkFree(place: string, except?: Image): void {
+    const wanted = place.toLowerCase();
+    for (const image of this.images.values()) {
+      const { name, version, aliases = [] } = image.record;
+      const isTaken = [`${name}/${version}`, ...aliases].some((one) => one.toLowerCase() === wanted);
+      if (isTaken && image !== except)
+        throw new ServiceError('EXISTS', `/${place} leads to ${name} ${version} already`);
+    }
   }
 
   /** Records of all images, also of those that are still being uploaded. */

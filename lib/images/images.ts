@@ -6,9 +6,10 @@ import { Image } from './image.js';
 import { ImageList } from './image-list.js';
 import { Lifecycle, type LifecycleOptions } from './lifecycle.js';
 import type { IncomingFile } from './incoming-file.js';
-import type { BootSettings } from './boot-settings.js';
+import type { ImageSettings } from './image-settings.js';
 import type { ImageRecord, ImageSource } from './record.js';
 import type { ExpectedFile } from './receiving.js';
+import { OneAtATime } from './one-at-a-time.js';
 import {
   abandonDownload,
   checkImageName,
@@ -33,6 +34,8 @@ export interface ImagesOptions extends LifecycleOptions {
 /** All images: how each comes into being, is found, and goes. */
 export class Images extends ImageList {
   readonly #lifecycle: Lifecycle;
+  /** One after the other, so that of two who want an alias one wins. */
+  readonly #edits = new OneAtATime();
 
   private constructor(private readonly options: ImagesOptions) {
     super(options.store);
@@ -50,12 +53,14 @@ export class Images extends ImageList {
    * Takes a name and version, so that of two who want it one wins. Follow it with `#begin` or `#abandon`.
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS, IN_USE (an upload would replace the ISO of another)
    */
-  #claim(name: string, version: string, source: ImageSource, settings: BootSettings): Image {
+  #claim(name: string, version: string, source: ImageSource, settings: ImageSettings): Image {
     checkImageName(name, version, this.options.reservedNames);
     const iso = isoOf(source);
     for (const { record } of this.images.values()) {
       if (record.name === name && record.version === version) throw new ServiceError('EXISTS', 'Image already exists');
     }
+    this.checkAlias(`${name}/${version}`);
+    this.#checkAliases(settings);
     const [user] = source.kind === 'isoclient' ? this.usersOf(iso) : [];
     if (user) throw new ServiceError('IN_USE', `${user.name} ${user.version} is made from ${iso}; choose another name`);
     const createdAt = new Date().toISOString();
@@ -65,6 +70,16 @@ export class Images extends ImageList {
     );
     this.images.set(image.record.id, image);
     return image;
+  }
+
+  /** @throws ServiceError BAD_REQUEST (a place of the service), EXISTS */
+  #checkAliases({ aliases = [] }: ImageSettings, image?: Image): void {
+    for (const alias of aliases) {
+      const [first = ''] = alias.split('/');
+      if (this.options.reservedNames.has(first.toLowerCase()))
+        throw new ServiceError('BAD_REQUEST', `The alias /${alias} is in use by the service`);
+      this.checkFree(alias, image);
+    }
   }
 
   /** Gives a claimed name free again. */
@@ -77,7 +92,7 @@ export class Images extends ImageList {
    * Adds an image from a source that is not the request's body. What takes long goes on after it resolves.
    * @throws ServiceError BAD_REQUEST (not a name for an image), EXISTS; NOT_FOUND, FORBIDDEN, NOT_AN_ISO about the file; IN_USE, BUSY, NO_SPACE
    */
-  async add(name: string, version: string, source: ImageSource, settings: BootSettings = {}): Promise<Image> {
+  async add(name: string, version: string, source: ImageSource, settings: ImageSettings = {}): Promise<Image> {
     const image = this.#claim(name, version, source, settings);
     let arriving: IncomingFile | undefined;
     try {
@@ -103,7 +118,7 @@ export class Images extends ImageList {
     name: string,
     version: string,
     source: ImageSource,
-    expected: Omit<ExpectedFile, 'check'> & { readonly settings?: BootSettings },
+    expected: Omit<ExpectedFile, 'check'> & { readonly settings?: ImageSettings },
     receive: (arriving: IncomingFile, begin: () => Promise<Image>) => Promise<void>,
   ): Promise<void> {
     const image = this.#claim(name, version, source, expected.settings ?? {});
@@ -162,12 +177,15 @@ export class Images extends ImageList {
 
   /**
    * Changes what the operator says of an image.
-   * @throws ServiceError NOT_FOUND, and what the inventory throws: then nothing has changed
+   * @throws ServiceError NOT_FOUND, EXISTS (an alias is taken), and what the inventory throws: then nothing has changed
    */
-  async edit(image: Image, settings: BootSettings): Promise<ImageRecord> {
+  async edit(image: Image, settings: ImageSettings): Promise<ImageRecord> {
     if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');
-    await this.#lifecycle.edit(image, settings);
-    return image.record;
+    return this.#edits.run(async () => {
+      this.#checkAliases(settings, image);
+      await this.#lifecycle.edit(image, settings);
+      return image.record;
+    });
   }
 
   /** Looks anew what is on the images: the signatures are others. */

@@ -1,7 +1,7 @@
 import { codeOf, type ErrorCode, messageOf, publicError, ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Mount, MountDriver } from '../mount/mount.js';
-import type { BootSettings } from './boot-settings.js';
+import type { ImageSettings } from './image-settings.js';
 import type { Changes } from './changes.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
@@ -97,7 +97,7 @@ export class Lifecycle {
    * Takes over what the operator says of an image, and looks anew what is on it.
    * @throws ServiceError NOT_FOUND, NO_SPACE, INTERNAL: then nothing has changed
    */
-  edit(image: Image, settings: BootSettings): Promise<void> {
+  edit(image: Image, settings: ImageSettings): Promise<void> {
     return image.turns.run(() => this.#edit(image, settings));
   }
 
@@ -212,7 +212,7 @@ export class Lifecycle {
     }
   }
 
-  async #edit(image: Image, settings: BootSettings): Promise<void> {
+  async #edit(image: Image, settings: ImageSettings): Promise<void> {
     const { mount } = image;
     const found = mount && image.tree && (await this.#identify({ ...image.record, ...settings }, mount));
     if (image.leaving) throw new ServiceError('NOT_FOUND', 'The image is being deleted');

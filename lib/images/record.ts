@@ -52,6 +52,8 @@ export interface ImageRecord {
   readonly kernel?: string | undefined;
   readonly initrd?: readonly string[] | undefined;
   readonly args?: string | undefined;
+  /** Other paths in the URL space. */
+  readonly aliases?: readonly string[] | undefined;
   readonly [other: string]: unknown;
 }
 
@@ -80,6 +82,10 @@ function isSource(value: unknown): boolean {
   return sourceKinds.some((one) => one === kind) && (view === undefined || viewChoices.some((one) => one === view));
 }
 
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}
+
 const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
   error: (value) => typeof value === 'string',
   source: isSource,
@@ -94,8 +100,9 @@ const optionalMembers: Readonly<Record<string, (value: unknown) => boolean>> = {
   boot: (value) => Array.isArray(value) && value.every(isMembers),
   system: (value) => typeof value === 'string',
   kernel: (value) => typeof value === 'string',
-  initrd: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  initrd: isTexts,
   args: (value) => typeof value === 'string',
+  aliases: isTexts,
 };
 
 /** A record of the file; members of the wrong type are left out and reported. */

@@ -4,7 +4,7 @@ import { isForm } from '../http/form.js';
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
 import { withoutCredentials } from '../images/download-url.js';
-import { bootParameters, readBootSettings } from '../images/boot-settings.js';
+import { settingParameters, readImageSettings } from '../images/image-settings.js';
 import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
 import { demanded } from '../images/digests.js';
@@ -19,7 +19,7 @@ import { type Parameters, allParameters, preferredWait, queryParameters, require
 import { announcedUpload, claim, receiveUpload, sendArrived } from './upload.js';
 
 const filterNames = ['id', 'name', 'version', 'iso', 'status'] as const;
-const putNames = ['name', 'version', 'view', ...sourceKinds, ...bootParameters] as const;
+const putNames = ['name', 'version', 'view', ...sourceKinds, ...settingParameters] as const;
 const addNames = [...putNames, ...algorithms, 'sums'] as const;
 type PutParameters = Parameters<(typeof addNames)[number]>;
 
@@ -80,7 +80,7 @@ async function upload(exchange: Exchange, { images, log, maxUploadBytes, signatu
   const name = required(parameters, 'name');
   const version = required(parameters, 'version');
   const source = sourceOf(parameters);
-  const settings = readBootSettings(parameters, signatures());
+  const settings = readImageSettings(parameters, signatures());
   if (source.kind !== 'isoclient') {
     throw new ServiceError('BAD_REQUEST', `A form with a file cannot have ${source.kind} beside it`);
   }
@@ -110,7 +110,7 @@ async function settledRecord(exchange: Exchange, image: Image): Promise<ImageRec
 async function add(exchange: Exchange, parameters: PutParameters, resource: ImageResource): Promise<void> {
   const name = required(parameters, 'name');
   const version = required(parameters, 'version');
-  const settings = readBootSettings(parameters, resource.signatures());
+  const settings = readImageSettings(parameters, resource.signatures());
   const image = await resource.images.add(name, version, sourceOf(parameters), settings);
   const record = shown(await settledRecord(exchange, image));
   sendJson(exchange, record.status === 'OK' ? 201 : 202, record, { Location: `/images/${record.id}` });
@@ -130,13 +130,13 @@ function named(images: Images, filter: Parameters<'id' | 'name' | 'version'>): I
 
 function editHandler({ images, signatures }: ImageResource): Handler {
   return async (exchange) => {
-    const names = ['id', 'name', 'version', ...bootParameters] as const;
-    const { id, name, version, ...changes } = await allParameters(exchange, names, bootParameters);
+    const names = ['id', 'name', 'version', ...settingParameters] as const;
+    const { id, name, version, ...changes } = await allParameters(exchange, names, settingParameters);
     if (Object.keys(changes).length === 0) {
-      throw new ServiceError('BAD_REQUEST', `What is to change? Give at least one of ${bootParameters.join(', ')}`);
+      throw new ServiceError('BAD_REQUEST', `What is to change? Give at least one of ${settingParameters.join(', ')}`);
     }
     const image = named(images, { ...(id && { id }), ...(name && { name }), ...(version && { version }) });
-    sendJson(exchange, 200, shown(await images.edit(image, readBootSettings(changes, signatures()))));
+    sendJson(exchange, 200, shown(await images.edit(image, readImageSettings(changes, signatures()))));
   };
 }
 

@@ -19,6 +19,8 @@ export interface ServedImage {
 export interface ServedImages {
   /** The image that has this place in the URL space: one that is served, or will be. */
   at(name: string, version: string, match: Match): ServedImage | undefined;
+  /** The image with an alias with which a path begins, as `at`. */
+  aliased(path: readonly string[], match: Match): { readonly image: ServedImage; readonly depth: number } | undefined;
   /** Those that are served. */
   served(): readonly BootRecord[];
 }
@@ -74,13 +76,13 @@ export class UrlSpace {
    * @throws ServiceError UNAVAILABLE when the image is not ready in time; the errors of the trees
    */
   async lookup(path: readonly string[], asking: Asking): Promise<Node | undefined> {
-    const [name, version, ...rest] = path;
+    const [name] = path;
     for (const match of ['exact', 'any-case'] as const) {
-      const image = version === undefined ? undefined : this.options.images.at(name ?? '', version, match);
+      const found = this.#imageOf(path, match);
       // Which image it is was decided by `match`; inside of it names may always differ by case.
-      if (image !== undefined) {
-        asking.subject = this.#subjectOf(image);
-        return (await this.#ready(image, asking.closed))?.lookup(rest, 'any-case');
+      if (found !== undefined) {
+        asking.subject = this.#subjectOf(found.image);
+        return (await this.#ready(found.image, asking.closed))?.lookup(path.slice(found.depth), 'any-case');
       }
       const store = this.#storeAt(name, match);
       if (store !== undefined) {
@@ -103,6 +105,16 @@ export class UrlSpace {
     const image = images.at(name, version, 'exact') ?? images.at(name, version, 'any-case');
     if (image === undefined || (await this.#ready(image, asking.closed)) === undefined) return undefined;
     return image;
+  }
+
+  /** The image that a path leads into, and how many segments lead to its root. An alias may lie deeper than an image. */
+  #imageOf(path: readonly string[], match: Match): { image: ServedImage; depth: number } | undefined {
+    const { images } = this.options;
+    const aliased = images.aliased(path, match);
+    if (aliased !== undefined) return aliased;
+    const [name, version] = path;
+    const image = version === undefined ? undefined : images.at(name ?? '', version, match);
+    return image && { image, depth: 2 };
   }
 
   #subjectOf(image: ServedImage): Subject {

@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf, ServiceError } from '../errors.js';
+import { Aliases, type Aliased } from '../images/aliases.js';
 import type { ImageFact } from '../images/facts.js';
 import { Image } from '../images/image.js';
 import type { ImageRecord } from '../images/record.js';
@@ -30,6 +32,7 @@ async function inTime(work: Promise<void>): Promise<void> {
 export class ImageReplica implements ServedImages {
   readonly #images = new Map<string, Image>();
   readonly #places: Record<Match, Map<string, Image>> = { exact: new Map(), 'any-case': new Map() };
+  #aliases = new Aliases<Image>([]);
 
   /** @param digest tells the SHA-256 of the .iso at a path, as that of `MountSource` does */
   constructor(
@@ -39,6 +42,10 @@ export class ImageReplica implements ServedImages {
 
   at(name: string, version: string, match: Match): Image | undefined {
     return this.#places[match].get(placeOf(name, version, match));
+  }
+
+  aliased(path: readonly string[], match: Match): Aliased<Image> | undefined {
+    return this.#aliases.find(path, match);
   }
 
   served(): ImageRecord[] {
@@ -56,6 +63,10 @@ export class ImageReplica implements ServedImages {
       return;
     }
     const image = this.#images.get(id) ?? this.#add(fact);
+    if (!isDeepStrictEqual(image.record.aliases, fact.aliases)) {
+      image.record = { ...image.record, aliases: fact.aliases };
+      this.#index();
+    }
     const { iso } = fact;
     if (iso === undefined) return;
     // An ISO on a disk that does not answer must not take the others with it.
@@ -73,7 +84,7 @@ export class ImageReplica implements ServedImages {
   }
 
   async #mount(image: Image, fact: ImageFact, iso: SharedIso): Promise<void> {
-    const { id, name, version, os, boot, args, createdAt, isoName = '' } = fact;
+    const { id, name, version, os, boot, args, createdAt, aliases, isoName = '' } = fact;
     const mount = await mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
     if (image.gone.aborted) {
       await mount.unmount();
@@ -82,14 +93,14 @@ export class ImageReplica implements ServedImages {
     // Open files of the former mount are read to their end.
     void image.serve(mount);
     const about = Object.fromEntries(
-      Object.entries({ os, boot, args, createdAt }).filter(([, value]) => value !== undefined),
+      Object.entries({ os, boot, args, createdAt, aliases }).filter(([, value]) => value !== undefined),
     );
     image.update({ id, name, version, iso: isoName, status: 'OK', ...about });
     this.log.debug(`image ${image.title}: served`);
   }
 
-  #add({ id, name, version }: ImageFact): Image {
-    const image = new Image({ id, name, version, iso: '', status: 'preparing' });
+  #add({ id, name, version, aliases }: ImageFact): Image {
+    const image = new Image({ id, name, version, iso: '', status: 'preparing', aliases });
     image.update(image.record);
     this.#images.set(id, image);
     this.#index();
@@ -106,8 +117,12 @@ export class ImageReplica implements ServedImages {
 
   /** Of several that differ by case alone, the first one wins. */
   #index(): void {
+    const all = [...this.#images.values()];
+    this.#aliases = new Aliases(
+      all.flatMap((image) => (image.record.aliases ?? []).map((alias) => [alias, image] as const)),
+    );
     for (const match of ['exact', 'any-case'] as const) {
-      const images = [...this.#images.values()].reverse();
+      const images = all.toReversed();
       this.#places[match] = new Map(
         images.map((image) => [placeOf(image.record.name, image.record.version, match), image]),
       );

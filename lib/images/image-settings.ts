@@ -1,9 +1,9 @@
 import { ServiceError } from '../errors.js';
-import { parseNamedPath, quoted } from '../path.js';
+import { parseNamedPath, parsePath, quoted } from '../path.js';
 import type { Signature } from '../systems/signature.js';
 
-/** What an operator says of what an image boots: over what is found. Undefined takes back what was said before. */
-export interface BootSettings {
+/** What an operator says of an image: over what is found. Undefined takes back what was said before. */
+export interface ImageSettings {
   /** The name of a signature. */
   readonly system?: string | undefined;
   /** Paths in the image, without a slash at the beginning. */
@@ -11,10 +11,15 @@ export interface BootSettings {
   readonly initrd?: readonly string[] | undefined;
   /** Arguments of the kernel, behind those that it needs. */
   readonly args?: string | undefined;
+  /** Other paths in the URL space, without a slash at the beginning. */
+  readonly aliases?: readonly string[] | undefined;
 }
 
 /** The parameters of a request that say so. */
-export const bootParameters = ['system', 'kernel', 'initrd', 'args'] as const;
+export const settingParameters = ['system', 'kernel', 'initrd', 'args', 'aliases'] as const;
+
+/** Aliases of one image. */
+const maxAliases = 20;
 
 const maxArgs = 2000;
 
@@ -36,19 +41,30 @@ function checkSystem(system: string, signatures: readonly Signature[]): string {
   throw new ServiceError('BAD_REQUEST', `system ${quoted(system)} is unknown; allowed: ${names.sort().join(', ')}`);
 }
 
+/** Paths as in URLs, with spaces between them. */
+function aliasesOf(text: string): string[] {
+  const aliases = text
+    .split(/\s+/)
+    .filter((one) => one !== '')
+    .map((one) => parsePath(one).path.join('/'));
+  if (aliases.includes('')) throw new ServiceError('BAD_REQUEST', 'aliases must be paths such as /centos/7/os/x86_64');
+  if (aliases.length <= maxAliases) return [...new Set(aliases)];
+  throw new ServiceError('BAD_REQUEST', `aliases are ${aliases.length}; allowed: at most ${maxAliases}`);
+}
+
 function pathOf(text: string, what: string): string {
   return parseNamedPath(text, what).join('/');
 }
 
 /**
- * Reads what parameters say of what an image boots; an empty one takes back what was said before.
+ * Reads what parameters say of an image; an empty one takes back what was said before.
  * @throws ServiceError BAD_REQUEST
  */
-export function readBootSettings(
-  parameters: Readonly<Partial<Record<(typeof bootParameters)[number], string>>>,
+export function readImageSettings(
+  parameters: Readonly<Partial<Record<(typeof settingParameters)[number], string>>>,
   signatures: readonly Signature[],
-): BootSettings {
-  const { system, kernel, initrd, args } = parameters;
+): ImageSettings {
+  const { system, kernel, initrd, args, aliases } = parameters;
   const given = <T>(value: string | undefined, read: (text: string) => T) => (value ? read(value) : undefined);
   return {
     ...(system !== undefined && { system: given(system, (text) => checkSystem(text, signatures)) }),
@@ -57,5 +73,6 @@ export function readBootSettings(
       initrd: given(initrd, (text) => text.split(',').map((path) => pathOf(path, 'initrd'))),
     }),
     ...(args !== undefined && { args: given(args, checkArgs) }),
+    ...(aliases !== undefined && { aliases: given(aliases, aliasesOf) }),
   };
 }

@@ -1,10 +1,10 @@
 import t from 'tap';
-import { type BootSettings, readBootSettings } from '../../lib/images/boot-settings.js';
+import { type ImageSettings, readImageSettings } from '../../lib/images/image-settings.js';
 import { shipped } from '../fixtures/systems.js';
 
-const read = (parameters: Readonly<Record<string, string>>) => readBootSettings(parameters, shipped);
+const read = (parameters: Readonly<Record<string, string>>) => readImageSettings(parameters, shipped);
 
-const understood: readonly (readonly [given: Readonly<Record<string, string>>, settings: BootSettings])[] = [
+const understood: readonly (readonly [given: Readonly<Record<string, string>>, settings: ImageSettings])[] = [
   [{}, {}],
   [{ system: 'debian' }, { system: 'debian' }],
   [{ kernel: '/boot//./vmlinuz' }, { kernel: 'boot/vmlinuz' }],
