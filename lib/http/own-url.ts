@@ -1,6 +1,6 @@
 /** A request, as far as it says where it came to. */
 export interface Arrived {
-  readonly headers: { readonly host?: string | undefined };
+  readonly headers: { readonly host?: string | undefined; readonly 'user-agent'?: string | undefined };
   readonly socket: { readonly localAddress?: string | undefined; readonly localPort?: number | undefined };
 }
 
@@ -17,7 +17,11 @@ export function hostOf(address: string): string {
 /** Host and port by which the client asked, or else those of the socket: what is no host is not believed. */
 export function askedHost({ headers, socket }: Arrived): string {
   const { host = '' } = headers;
-  return plainHost.test(host) ? host : `${hostOf(socket.localAddress ?? 'localhost')}:${socket.localPort ?? 0}`;
+  const { localAddress = 'localhost', localPort = 0 } = socket;
+  if (!plainHost.test(host)) return `${hostOf(localAddress)}:${localPort}`;
+  // GRUB asks at any port and names none (as of 2.06).
+  const isWithoutPort = headers['user-agent']?.startsWith('GRUB ') === true && !/:\d+$/.test(host) && localPort !== 80;
+  return isWithoutPort ? `${host}:${localPort}` : host;
 }
 
 /** The URL of this server as the client asked for it, without a path. */

@@ -1,4 +1,4 @@
-import type { BootKind, Certainty, Workflow } from './system.js';
+import type { Boot, Certainty, Workflow } from './system.js';
 
 /**
  * Something that is so of the image. The named groups of its regular expressions become values; what has a value already
@@ -26,21 +26,9 @@ export interface Condition {
   readonly optional?: boolean;
 }
 
-/** A way to boot the system, as in `Boot`, in force when its conditions hold and its files are there. */
-export interface BootTemplate {
+/** A way to boot the system, in force when its conditions hold and its files are there. */
+export interface BootTemplate extends Boot {
   readonly when: readonly Condition[];
-  readonly kind: BootKind;
-  readonly title?: string;
-  readonly architecture?: string;
-  readonly kernel?: string;
-  readonly initrd?: readonly string[];
-  readonly inject?: Readonly<Record<string, string>>;
-  readonly files?: readonly string[];
-  readonly args?: string;
-  readonly repository?: string;
-  readonly config?: string;
-  readonly loader?: string;
-  readonly note?: string;
 }
 
 export interface WorkflowTemplate extends Workflow {

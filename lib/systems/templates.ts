@@ -7,10 +7,11 @@ import type { BootTemplate, WorkflowTemplate } from './signature.js';
 import { architectureOf, type Boot, type Workflow } from './system.js';
 import { filled, filledIfGiven, type Values } from './values.js';
 
-/** A path as it is in the record; undefined, and reported, when it leads out of the image. */
-function ownPath(path: string, markers: Markers): string | undefined {
-  // Of the file server, and no path of the image; or of the .iso.
-  if (path.startsWith('/') || path === '{iso}') return path;
+/** A path as it is in the record; undefined when it has no value, or, and reported, when it leads out of the image. */
+function pathOf(template: string, values: Values, markers: Markers): string | undefined {
+  const path = filled(template, values);
+  // Of the file server, or of the .iso: only a signature may say so, and no disc.
+  if (path === undefined || template.startsWith('/') || template === '{iso}') return path;
   try {
     return parseNamedPath(path, 'The path').join('/');
   } catch (error) {
@@ -22,8 +23,7 @@ function ownPath(path: string, markers: Markers): string | undefined {
 
 /** Paths with their values, without those that have none. */
 function pathsOf(templates: readonly string[], values: Values, markers: Markers): string[] {
-  const paths = templates.map((template) => filled(template, values));
-  return paths.flatMap((path) => (path === undefined ? [] : [ownPath(path, markers) ?? []].flat()));
+  return templates.map((template) => pathOf(template, values, markers)).filter((path) => path !== undefined);
 }
 
 /** Whether the image has a file; a path of the file server is somebody else's. */

@@ -6,10 +6,13 @@ const later = ['tree', 'parent', 'iso', 'host', 'path'];
 
 const maxLength = 200;
 
-/** A value as it may be used: without what would be another line, or another placeholder, where it is put. */
+/** What would be another line, another placeholder, or a variable or the end of a command of a boot loader. */
+const unusable = /[{}$`]|\p{Cc}|(?:^|\s)(?:\|\||&&|;)(?:\s|$)/u;
+
+/** A value as it may be used wherever it is put; undefined when it may not. */
 export function cleaned(value: string): string | undefined {
   const text = value.trim();
-  return text === '' || text.length > maxLength || /[{}]|\p{Cc}/u.test(text) ? undefined : text;
+  return text === '' || text.length > maxLength || unusable.test(text) ? undefined : text;
 }
 
 /** A text with its placeholders, `{name}`, filled in; undefined when there is no value for one of them. */

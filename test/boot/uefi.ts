@@ -79,13 +79,12 @@ t.test("GRUB boots Debian's installer by its menu and its own http", async (t) =
   if (!(await isReady(t, ['grub-mkimage'], '/usr/lib/grub/x86_64-efi/http.mod', ...installerFiles))) return;
   const service = await startWithDiscs(t, { debian: await makeDisc(t, debianDisc) }, { bootTimeout: 1000 });
   await ask(service.north, '/images?name=debian&version=1&args=console%3DttyS0', { method: 'PATCH' });
-  const { recorder, server } = await record(t, service);
-  const loader = await makeGrub(await temporaryFolder(t), new URL(server).host);
+  // Without anybody between them: GRUB names no port, and the service answers with its own.
+  const host = `${hostOfMachine}:${new URL(service.south).port}`;
+  const loader = await makeGrub(await temporaryFolder(t), host);
   await copyFile(loader, join(service.folder, 'static/common/grub.efi'));
-  const machine = await Machine.start(t, { firmware: 'uefi', offers: { http: `${server}/common/grub.efi` } });
+  const machine = await Machine.start(t, { firmware: 'uefi', offers: { http: `http://${host}/common/grub.efi` } });
   await machine.waitFor("the installer's first question", /Select a language/, 500);
-  t.match(
-    shown(recorder).filter((line) => line.startsWith('GET')),
-    [...['GET /common/grub.efi', 'GET /boot/grub.cfg', 'GET linux', 'GET initrd.gz']],
-  );
+  const fetched = service.log.flatMap((line) => / GET \S*?\/([\w.]+) 200 /.exec(line)?.[1] ?? []);
+  t.same(fetched.slice(0, 4), ['grub.efi', 'grub.cfg', 'linux', 'initrd.gz']);
 });

@@ -38,6 +38,17 @@ t.test('what is no host is not believed: the socket says then where it is', (t) 
   t.end();
 });
 
+t.test('GRUB names no port, and is answered with the one at which it asks', (t) => {
+  const asked = (host: string, localPort = 9090, agent = 'GRUB 2.06-13') => {
+    return askedHost({ headers: { host, 'user-agent': agent }, socket: { localAddress: '10.0.0.1', localPort } });
+  };
+  t.equal(asked('10.0.0.1'), '10.0.0.1:9090');
+  t.equal(asked('10.0.0.1', 80), '10.0.0.1');
+  t.equal(asked('10.0.0.1:8080'), '10.0.0.1:8080');
+  t.equal(asked('10.0.0.1', 9090, 'curl/8'), '10.0.0.1', 'others say what they mean');
+  t.end();
+});
+
 t.test('an address of IPv6 has brackets in a URL', (t) => {
   t.same(['10.0.0.1', 'fd00::1', 'host.example'].map(hostOf), ['10.0.0.1', '[fd00::1]', 'host.example']);
   t.end();

@@ -46,8 +46,20 @@ t.test('a .treeinfo that leads out of the image boots nothing of it', async (t) 
   t.same(boot, []);
 });
 
+t.test('a kernel with a slash before it is one of the disc, and none of the file server', async (t) => {
+  const treeinfo = '[general]\nfamily = F\nversion = 1\narch = x\n[images-x]\nkernel = /common/k\ninitrd = /i\n';
+  t.same((await identified({ '.treeinfo': treeinfo, i: '' })).boot, []);
+  const { boot } = await identified({ '.treeinfo': treeinfo, 'common/k': '', i: '' });
+  t.match(boot, [{ kernel: 'common/k', initrd: ['i'] }]);
+});
+
+t.test('a value that would end the command of a boot loader is none', async (t) => {
+  const treeinfo = '[general]\nfamily = F || shell\nversion = 1\narch = x\n[images-x]\nkernel = k\ninitrd = i\n';
+  t.equal((await identified({ '.treeinfo': treeinfo, k: '', i: '' })).os.distribution, undefined);
+});
+
 t.test('placeholders, control characters and endless values of a disc are no values', async (t) => {
-  for (const version of ['{iso}', `1${'0'.repeat(300)}`, '1\u0007']) {
+  for (const version of ['{iso}', `1${'0'.repeat(300)}`, '1\u0007', '${x}', '1`id`']) {
     const treeinfo = `[general]\nfamily = F\nversion = ${version}\narch = x\n[images-x]\nkernel = k\ninitrd = i\n`;
     const { os } = await identified({ '.treeinfo': treeinfo, k: '', i: '' });
     t.equal(os.version, undefined, version.slice(0, 10));
