@@ -91,7 +91,8 @@ async function startLocked(settings: Settings, version: string, log: Log, releas
   };
   const [stores, pool] = await openStores(config, common);
   const readiness = new Health({ stores, minFreeBytes: () => config.minFreeBytes, pool });
-  const parts = { ...common, version, release, inventory, stores, pool, readiness };
+  const trees = createTrees(config.httpFileServiceRootDir, inventory.file, stores);
+  const parts = { ...common, version, release, inventory, stores, trees, pool, readiness };
   try {
     return readiness.serve(await startServing(settings, parts), common.events);
   } catch (error) {
@@ -106,6 +107,7 @@ interface Parts extends StoreParts {
   readonly release: () => void;
   readonly inventory: Inventory;
   readonly stores: Stores;
+  readonly trees: ReturnType<typeof createTrees>;
   readonly pool: WorkerPool | undefined;
   readonly readiness: Health;
 }
@@ -119,10 +121,10 @@ async function closeParts({ stores, hashing, inventory, observation }: Parts): P
   observation.stop();
 }
 
-function southboundOf(config: Config, { inventory, stores, rates }: Parts, images: Images): Application {
+function southboundOf(config: Config, { trees, rates }: Parts, images: Images): Application {
   return createSouthbound({
     images,
-    ...createTrees(config.httpFileServiceRootDir, inventory.file, stores),
+    ...trees,
     get wait() {
       return config.southboundWait;
     },
@@ -138,10 +140,11 @@ function southboundOf(config: Config, { inventory, stores, rates }: Parts, image
 
 async function restoreImages(settings: Settings, parts: Parts, driver: MountDriver, systems: Systems): Promise<Images> {
   const { config } = settings;
-  const { log, inventory, hashing, stores, pool, events, observation } = parts;
+  const { log, inventory, hashing, stores, trees, pool, events, observation } = parts;
   return Images.restore({
     ...{ inventory, store: stores.iso, driver, hashing, log, reservedNames, changes: events.changes },
     maxEntries: config.mount.maxEntries,
+    bundleStore: trees.common,
     get localFolders() {
       return config.isoLocalDirs;
     },

@@ -8,5 +8,5 @@ export type BootRecord = Pick<ImageRecord, 'name' | 'version'> & {
 
 /** What is told of an image to whoever hands out recipes: its ISO is in the store, as a file or as a link, by its own name. */
 export function bootableOf({ name, version, iso, os, boot, args, createdAt }: BootRecord) {
-  return { name, version, iso: iso === undefined ? undefined : basename(iso), os, boot, args, createdAt };
+  return { name, version, iso: iso === undefined || iso === '' ? undefined : basename(iso), os, boot, args, createdAt };
 }

@@ -9,6 +9,8 @@ export interface ImageFact extends Omit<BootRecord, 'iso'> {
   readonly isoName?: string | undefined;
   /** Other paths in the URL space. */
   readonly aliases?: readonly string[] | undefined;
+  /** What a bundle is made of, as the client named it. */
+  readonly bundle?: string | undefined;
   /** Undefined while it is being prepared: requests wait. */
   readonly iso: SharedIso | undefined;
 }

@@ -1,12 +1,22 @@
 import { ServiceError } from '../errors.js';
 import type { Match } from '../tree.js';
 import { Aliases, type Aliased } from './aliases.js';
+import { readBundle } from './bundle.js';
 import type { Image } from './image.js';
 import type { ImageRecord } from './record.js';
 import { isMadeFrom } from './sources.js';
 import type { Store } from './store.js';
 
 export type ImageFilter = Partial<Record<'id' | 'name' | 'version' | 'iso' | 'status', string>>;
+
+/** Names of the files of a bundle; none where the inventory has it in another form than ours. */
+function namesIn(bundle: string): string[] {
+  try {
+    return [...readBundle(bundle).values()];
+  } catch {
+    return [];
+  }
+}
 
 /** Images, and how each is found. */
 export class ImageList {
@@ -83,6 +93,13 @@ export class ImageList {
   /** Those of them that need a file of the store. */
   usersOf(isoName: string): ImageRecord[] {
     return this.all().filter((record) => isMadeFrom(record, isoName, this.store));
+  }
+
+  /** Bundles that have a file of the microkernel store in them. */
+  bundlesWith(fileName: string): ImageRecord[] {
+    return this.all().filter(({ source }) => {
+      return source?.kind === 'bundle' && namesIn(source.value).includes(fileName);
+    });
   }
 
   /** Those that exist for clients. */

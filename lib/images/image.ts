@@ -73,10 +73,11 @@ export class Image {
 
   /** What other processes have to know to serve it; undefined when it is not to be served. */
   get fact(): ImageFact | undefined {
-    const { id, status, aliases } = this.record;
+    const { id, status, aliases, source } = this.record;
+    const bundle = source?.kind === 'bundle' && this.#mount !== undefined ? source.value : undefined;
     const isServed = this.#listed && !this.leaving && status !== 'failed';
     const { iso: isoName, ...about } = bootableOf(this.record);
-    return isServed ? { id, ...about, aliases, isoName, iso: this.#mount?.shared } : undefined;
+    return isServed ? { id, ...about, aliases, bundle, isoName, iso: this.#mount?.shared } : undefined;
   }
 
   /** Whether it will be `OK` or `failed` by itself. */

@@ -215,6 +215,10 @@ export class Images extends ImageList {
     try {
       checkImageName(record.name, record.version, this.options.reservedNames);
       if (twin) throw new ServiceError('EXISTS', 'Another image has the same name and version');
+      if (record.source?.kind === 'bundle') {
+        await this.#lifecycle.bringUp(image);
+        return;
+      }
       const isoName = checkFileName(storedNameOf(record), 'iso');
       const isStored = (await store.find(isoName)) !== undefined;
       if (isToDownload(record, isStored)) {

@@ -1,31 +1,26 @@
 import { codeOf, type ErrorCode, messageOf, publicError, ServiceError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { Mount, MountDriver } from '../mount/mount.js';
+import type { Mount } from '../mount/mount.js';
 import type { ImageSettings } from './image-settings.js';
 import type { Changes } from './changes.js';
 import { digestIn } from './checksum-list.js';
 import { checkDigests, mergeDemands } from './digests.js';
 import { type DownloadPolicy, download, downloadText } from './download.js';
 import { checkDownloadUrl, fileNameOf } from './download-url.js';
-import type { Stamp } from '../tree.js';
 import type { Tell } from './facts.js';
 import { type Digests, type Hashing, algorithms } from './hashing.js';
 import type { Image } from './image.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { Inventory } from './inventory.js';
+import { type MountingOptions, mountImage } from './mounting.js';
 import type { ImageRecord } from './record.js';
 import type { Slots } from '../slots.js';
 import { isLocal, isoPathOf, storedNameOf } from './sources.js';
 import { identify } from '../systems/identify.js';
 import type { Signature } from '../systems/signature.js';
-import type { Store } from './store.js';
 
-export interface LifecycleOptions {
+export interface LifecycleOptions extends MountingOptions {
   readonly inventory: Inventory;
-  readonly store: Store;
-  readonly driver: MountDriver;
-  /** Entries of an ISO that one request may have read. */
-  readonly maxEntries?: number;
   readonly hashing: Hashing;
   /** How systems are recognized. */
   readonly signatures?: readonly Signature[];
@@ -155,6 +150,7 @@ export class Lifecycle {
   async #verify(image: Image): Promise<void> {
     const { hashing, store } = this.options;
     const { record, gone } = image;
+    if (record.source?.kind === 'bundle') return;
     const demands = await this.#demands(image);
     const stored = isLocal(record) ? undefined : await store.find(record.iso);
     const known: Digests = stored?.sha256 === undefined ? {} : { sha256: stored.sha256 };
@@ -174,14 +170,8 @@ export class Lifecycle {
   }
 
   async #mount(image: Image): Promise<void> {
-    const { driver, store, log, maxEntries } = this.options;
-    const name = storedNameOf(image.record);
-    const path = isoPathOf(image.record, store);
-    // A file from elsewhere is not what the store may have under its name by now.
-    const isStored = path === store.pathOf(name);
-    const { id, source: { view = 'auto' } = {} } = image.record;
-    const digest = isStored && { digest: (opened: Stamp) => store.digestOf(name, opened) };
-    const mount = await driver.mount({ id, path, view, ...(maxEntries && { maxEntries }), ...digest });
+    const { log } = this.options;
+    const mount = await mountImage(image.record, this.options);
     if (image.gone.aborted) {
       await mount.unmount();
       return;

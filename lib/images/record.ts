@@ -8,9 +8,9 @@ export { viewChoices };
 export const statuses = ['downloading iso', 'preparing', 'OK', 'failed'] as const;
 export type Status = (typeof statuses)[number];
 
-export const sourceKinds = ['isostore', 'isolocal', 'isoweb', 'isoclient'] as const;
+export const sourceKinds = ['isostore', 'isolocal', 'isoweb', 'isoclient', 'bundle'] as const;
 
-/** Where the ISO of an image comes from, as the client named it. */
+/** Where the ISO of an image comes from, as the client named it; a `bundle` has none, and is made of several files. */
 export interface ImageSource {
   readonly kind: (typeof sourceKinds)[number];
   readonly value: string;

@@ -8,6 +8,8 @@ import { checkHost } from './download-hosts.js';
 import { checkDownloadUrl, fileNameOf, withoutCredentials } from './download-url.js';
 import type { IncomingFile } from './incoming-file.js';
 import type { ImageRecord, ImageSource } from './record.js';
+import type { Tree } from '../tree.js';
+import { openBundle } from './bundle-tree.js';
 import type { Store } from './store.js';
 
 /**
@@ -44,8 +46,9 @@ export function isoNameOf(source: ImageSource): string {
   return checkFileName(value, kind);
 }
 
-/** What the record shows as `iso`: as documented, the path for a file from the server and the stored name otherwise. */
+/** What the record shows as `iso`: as documented, the path for a file from the server and the stored name otherwise; of a bundle nothing. */
 export function isoOf(source: ImageSource): string {
+  if (source.kind === 'bundle') return '';
   return source.kind === 'isolocal' ? source.value : isoNameOf(source);
 }
 
@@ -160,17 +163,22 @@ export interface SourceRules {
   readonly store: Store;
   readonly localFolders: readonly string[] | undefined;
   readonly downloads: Pick<DownloadPolicy, 'hosts'>;
+  readonly bundleStore?: Tree;
 }
 
 /**
  * Checks the source of a new image, as far as that can be done at once.
  * @returns the claim on the store's name where the ISO has to be downloaded
- * @throws ServiceError the errors of `checkLocal`, `checkStored`, `checkHost` and `claimDownload`
+ * @throws ServiceError the errors of `checkLocal`, `checkStored`, `checkHost`, `claimDownload` and `openBundle`
  */
 export async function obtain(record: ImageRecord, rules: SourceRules): Promise<IncomingFile | undefined> {
   const { store, localFolders, downloads } = rules;
   const { source } = record;
   if (source === undefined) return undefined;
+  if (source.kind === 'bundle') {
+    await (await openBundle(source.value, rules.bundleStore)).unmount();
+    return undefined;
+  }
   const { kind, value, sums } = source;
   const name = isoNameOf(source);
   if (kind === 'isolocal') await store.link(name, await checkLocal(value, localFolders));

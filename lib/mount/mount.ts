@@ -24,8 +24,8 @@ export interface Mount {
   /** Why this driver, when it is not the one that comes first. */
   readonly why?: string;
   readonly tree: Tree;
-  /** Which of the ISO's trees is shown. */
-  readonly view: View;
+  /** Which of the ISO's trees is shown; `bundle` where it is made of several files. */
+  readonly view: View | 'bundle';
   /** The volume identifier, trimmed. */
   readonly label: string;
   /** Firmware can boot the disc itself (El Torito). */

@@ -3,6 +3,7 @@ import { formatSize } from '../http/listing.js';
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
 import type { Images } from '../images/images.js';
+import type { ImageRecord } from '../images/record.js';
 import type { Store, StoredFile } from '../images/store.js';
 import type { Log } from '../log.js';
 import { checkFileName } from '../path.js';
@@ -13,8 +14,10 @@ export interface FileResource {
   readonly store: Store;
   readonly log: Log;
   readonly maxUploadBytes: () => number;
-  /** ISOs have images, microkernels do not. */
+  /** Of ISOs: those that are made from one show its new files when it is replaced. */
   readonly images?: Images;
+  /** Records of the images that need a file. */
+  readonly usersOf: (name: string) => readonly ImageRecord[];
 }
 
 /** A stored file as clients see it; ISOs say `upload` as documented and `uploaded` as released. */
@@ -28,6 +31,7 @@ export function fileHandlers({
   store,
   log,
   images,
+  usersOf,
   maxUploadBytes,
 }: FileResource): Record<'list' | 'head' | 'put' | 'remove', Handler> {
   const record = (file: StoredFile) => fileRecord(file, images !== undefined);
@@ -60,7 +64,7 @@ export function fileHandlers({
 
   const remove: Handler = async (exchange) => {
     const name = checkFileName(required(await allParameters(exchange, ['name']), 'name'), 'name');
-    const users = images?.usersOf(name).map((user) => `${user.name} ${user.version}`) ?? [];
+    const users = usersOf(name).map((user) => `${user.name} ${user.version}`);
     if (users.length > 0)
       throw new ServiceError('IN_USE', `${name} is in use by ${users.join(', ')}; delete that first`);
     const file = await store.remove(name);

@@ -4,6 +4,7 @@ import { isForm } from '../http/form.js';
 import { sendJson } from '../http/reply.js';
 import type { Handler } from '../http/router.js';
 import { withoutCredentials } from '../images/download-url.js';
+import { readBundle } from '../images/bundle.js';
 import { settingParameters, readImageSettings } from '../images/image-settings.js';
 import type { Image } from '../images/image.js';
 import type { Images } from '../images/images.js';
@@ -50,11 +51,20 @@ function viewOf({ view }: PutParameters): Pick<ImageSource, 'view'> {
   throw new ServiceError('BAD_REQUEST', `view must be one of ${viewChoices.join(', ')}`);
 }
 
+/** A bundle is made of files, and what is said of an ISO has no meaning. @throws ServiceError BAD_REQUEST */
+function checkBundle(value: string, parameters: PutParameters): void {
+  readBundle(value);
+  const stray = (['view', ...algorithms] as const).find((name) => parameters[name] !== undefined);
+  if (stray !== undefined) throw new ServiceError('BAD_REQUEST', `${stray} belongs to an ISO, and not to bundle`);
+}
+
 /** The source of the ISO; where several are given, the first of the documented order. */
 function sourceOf(parameters: PutParameters): ImageSource {
   for (const kind of sourceKinds) {
     const value = parameters[kind];
-    if (value !== undefined) return { kind, value, ...wanted(kind, parameters), ...viewOf(parameters) };
+    if (value === undefined) continue;
+    if (kind === 'bundle') checkBundle(value, parameters);
+    return { kind, value, ...wanted(kind, parameters), ...viewOf(parameters) };
   }
   const message = `A source of the ISO is missing; allowed: one of ${sourceKinds.join(', ')}`;
   throw new ServiceError('BAD_REQUEST', message);

@@ -51,8 +51,9 @@ export function createNorthbound(options: NorthboundOptions): Application {
   const stores = { iso: isoStore, microkernel: microkernelStore };
   const limits = { log, maxUploadBytes: () => options.maxUploadBytes ?? Infinity };
   const image = imageHandlers({ images, isoStore, ...limits, signatures: () => options.signatures });
-  const iso = fileHandlers({ store: isoStore, images, ...limits });
-  const microkernel = fileHandlers({ store: microkernelStore, ...limits });
+  const iso = fileHandlers({ store: isoStore, images, usersOf: (name) => images.usersOf(name), ...limits });
+  const usersOf = (name: string) => images.bundlesWith(name);
+  const microkernel = fileHandlers({ store: microkernelStore, usersOf, ...limits });
   const downloading = (iso: string) => images.list({ iso, status: 'downloading iso' });
   const routes: readonly Route[] = [
     ['GET', '/images', image.list],

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { type FolderOptions, folderTree } from '../folder.js';
-import { type Place, places } from '../images/facts.js';
+import type { Place } from '../images/facts.js';
 import { storeTree } from '../images/store-tree.js';
 import type { Stamp, Tree } from '../tree.js';
 
@@ -28,6 +28,8 @@ export function createTrees(rootFolder: string, inventoryFile: string, stores: R
     hidden: (real) => real === inventoryFile || real.startsWith(`${inventoryFile}.`),
     digest: (real, stats) => all.find(({ folder }) => folder === dirname(real))?.digestOf(basename(real), stats),
   };
-  const trees = places.map((place): [string, Tree] => [place, storeTree(stores[place], options)]);
-  return { root: folderTree(rootFolder, options), stores: new Map(trees) };
+  const treeOf = (place: Place) => storeTree(stores[place], options);
+  const trees = { iso: treeOf('iso'), common: treeOf('common') };
+  const byPlace = new Map<string, Tree>(Object.entries(trees));
+  return { root: folderTree(rootFolder, options), stores: byPlace, common: trees.common };
 }

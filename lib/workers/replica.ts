@@ -1,14 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { messageOf, ServiceError } from '../errors.js';
 import { Aliases, type Aliased } from '../images/aliases.js';
+import { openBundle } from '../images/bundle-tree.js';
 import type { ImageFact } from '../images/facts.js';
 import { Image } from '../images/image.js';
 import type { ImageRecord } from '../images/record.js';
 import type { Log } from '../log.js';
-import type { SharedIso } from '../mount/mount.js';
+import type { Mount } from '../mount/mount.js';
 import { mountShared } from '../mount/shared-iso.js';
 import type { ServedImages } from '../southbound/url-space.js';
-import type { Match, Stamp } from '../tree.js';
+import type { Match, Stamp, Tree } from '../tree.js';
 
 function placeOf(name: string, version: string, match: Match): string {
   // No name has a slash.
@@ -37,6 +38,8 @@ export class ImageReplica implements ServedImages {
   /** @param digest tells the SHA-256 of the .iso at a path, as that of `MountSource` does */
   constructor(
     private readonly log: Log,
+    /** The files of which bundles are made. */
+    private readonly bundleStore: Tree,
     private readonly digest: (path: string, opened: Stamp) => string | undefined,
   ) {}
 
@@ -67,10 +70,10 @@ export class ImageReplica implements ServedImages {
       image.record = { ...image.record, aliases: fact.aliases };
       this.#index();
     }
-    const { iso } = fact;
-    if (iso === undefined) return;
+    const { iso, bundle } = fact;
+    if (iso === undefined && bundle === undefined) return;
     // An ISO on a disk that does not answer must not take the others with it.
-    await inTime(image.turns.run(() => this.#mount(image, fact, iso)));
+    await inTime(image.turns.run(() => this.#mount(image, fact)));
   }
 
   /** Nobody waits for an image any longer: the worker is about to stop. */
@@ -83,9 +86,10 @@ export class ImageReplica implements ServedImages {
     await Promise.all([...this.#images.values()].map((image) => image.end()));
   }
 
-  async #mount(image: Image, fact: ImageFact, iso: SharedIso): Promise<void> {
+  async #mount(image: Image, fact: ImageFact): Promise<void> {
     const { id, name, version, os, boot, args, createdAt, aliases, isoName = '' } = fact;
-    const mount = await mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
+    const mount = await this.#mountOf(fact);
+    if (mount === undefined) return;
     if (image.gone.aborted) {
       await mount.unmount();
       return;
@@ -97,6 +101,12 @@ export class ImageReplica implements ServedImages {
     );
     image.update({ id, name, version, iso: isoName, status: 'OK', ...about });
     this.log.debug(`image ${image.title}: served`);
+  }
+
+  #mountOf({ id, iso, bundle }: ImageFact): Promise<Mount | undefined> {
+    if (bundle !== undefined) return openBundle(bundle, this.bundleStore);
+    if (iso === undefined) return Promise.resolve(undefined);
+    return mountShared(iso, { id, digest: (opened) => this.digest(iso.path, opened) });
   }
 
   #add({ id, name, version, aliases }: ImageFact): Image {

@@ -86,13 +86,14 @@ class Worker {
       new StoreReplica(setup.stores[place], () => this.main.ask({ type: 'checksums', place }));
     this.#stores = { iso: storeAt('iso'), common: storeAt('common') };
     const { iso } = this.#stores;
-    this.#images = new ImageReplica(log, (path, opened) =>
+    const trees = createTrees(setup.httpFileServiceRootDir, setup.inventoryFile, this.#stores);
+    this.#images = new ImageReplica(log, trees.common, (path, opened) =>
       dirname(path) === iso.folder ? iso.digestOf(basename(path), opened) : undefined,
     );
     const { httpTimeout, maxConnections } = setup;
     const southbound = createSouthbound({
       images: this.#images,
-      ...createTrees(setup.httpFileServiceRootDir, setup.inventoryFile, this.#stores),
+      ...trees,
       get wait() {
         return settings.southboundWait;
       },

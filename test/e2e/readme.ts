@@ -32,7 +32,7 @@ t.test('every example of the README runs as it is written', needed, async (t) =>
   };
   t.same(
     (await settled()).map(({ name, version, status }) => `${name} ${version} ${status}`),
-    ['ipxe 1.0 OK', 'ipxe 1.1 OK', 'ipxe 1.2 OK', 'grub 2.06 OK', 'ipxe 1.3 OK', 'ipxe plain OK'],
+    ['ipxe 1.0 OK', 'ipxe 1.1 OK', 'ipxe 1.2 OK', 'grub 2.06 OK', 'ipxe 1.3 OK', 'tools 1 OK', 'ipxe plain OK'],
   );
 });
 

@@ -5,6 +5,7 @@ import { createLog } from '../../lib/log.js';
 import { directDriver } from '../../lib/mount/direct.js';
 import type { SharedIso } from '../../lib/mount/mount.js';
 import { ImageReplica } from '../../lib/workers/replica.js';
+import { MemoryTree } from '../fixtures/memory-tree.js';
 import { smallIso } from '../fixtures/small-iso.js';
 import { openFile } from '../fixtures/iso-tree.js';
 
@@ -20,7 +21,7 @@ async function shared(t: Test, content: string): Promise<SharedIso> {
 }
 
 t.test('an image is found by its name and version, in any case too, once it is told of', async (t) => {
-  const replica = new ImageReplica(log, () => undefined);
+  const replica = new ImageReplica(log, new MemoryTree({}), () => undefined);
   t.teardown(() => replica.stop());
   t.equal(replica.at('ESXi', '8', 'exact'), undefined);
   await replica.set('1', { id: '1', name: 'ESXi', version: '8', iso: undefined });
@@ -34,7 +35,7 @@ t.test('an image is found by its name and version, in any case too, once it is t
 });
 
 t.test('of two images that differ by case, each is found by its own name, and the first by any other', async (t) => {
-  const replica = new ImageReplica(log, () => undefined);
+  const replica = new ImageReplica(log, new MemoryTree({}), () => undefined);
   for (const name of ['Debian', 'debian']) await replica.set(name, { id: name, name, version: '1', iso: undefined });
   const idAt = (name: string, match: 'exact' | 'any-case') => replica.at(name, '1', match)?.record.id;
   t.same(
@@ -46,7 +47,7 @@ t.test('of two images that differ by case, each is found by its own name, and th
 });
 
 t.test('whoever waits for an image goes on when it comes, and when it is taken away', async (t) => {
-  const replica = new ImageReplica(log, () => undefined);
+  const replica = new ImageReplica(log, new MemoryTree({}), () => undefined);
   t.teardown(() => replica.stop());
   const fact = { id: '1', name: 'a', version: '1' };
   await replica.set('1', { ...fact, iso: undefined });
@@ -64,7 +65,7 @@ t.test('whoever waits for an image goes on when it comes, and when it is taken a
 });
 
 t.test('a new ISO takes the place of the old one, whose open files are read to their end', async (t) => {
-  const replica = new ImageReplica(log, () => undefined);
+  const replica = new ImageReplica(log, new MemoryTree({}), () => undefined);
   t.teardown(() => replica.stop());
   const fact = { id: '1', name: 'a', version: '1' };
   await replica.set('1', { ...fact, iso: await shared(t, 'old') });
@@ -80,7 +81,7 @@ t.test('a new ISO takes the place of the old one, whose open files are read to t
 });
 
 t.test('another file in the place of an ISO is not served in its stead', async (t) => {
-  const replica = new ImageReplica(log, () => undefined);
+  const replica = new ImageReplica(log, new MemoryTree({}), () => undefined);
   t.teardown(() => replica.stop());
   const iso = await shared(t, 'a');
   const wrong = { ...iso, inode: iso.inode + 1n };
