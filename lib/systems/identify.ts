@@ -85,7 +85,7 @@ async function isThere(path: string, markers: Markers): Promise<boolean> {
   return false;
 }
 
-/** The kernel that the operator names; it is what it is, also where the image lacks it. */
+/** The kernel that the operator names; nothing, and reported, where the image lacks it or one of its RAM disks. */
 async function givenBoot({ kernel, initrd }: Given, markers: Markers): Promise<Boot[]> {
   if (kernel === undefined) return [];
   for (const path of [kernel, ...(initrd ?? [])]) if (!(await isThere(path, markers))) return [];
